@@ -47,17 +47,18 @@ def analyze(
     name: str | None = None, strict: bool = False, training: bool = False, loss: Any = None, optimizer: Any = None,
     set_to_none: bool = True, trace: Trace = "static", autocast: Any = None,
 ) -> Report:  # fmt: skip
-    """Count the exact cost of a model, from one run on tensors without data.
+    """Count the exact cost of a model in one run on tensors without data.
 
     Args:
-        model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
+        model: an `nn.Module` (neither it nor its weights are changed), a specification such as `"lenet5"`,
             `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"`, `"program.pt2"` or
-            `"net.onnx"` (with a method, or a module in it, to be called in place of forward: `"net.py:Net#encode"`),
-            a saved report, or a recorded Graph.
+            `"net.onnx"`, a saved report, or a recorded Graph. A specification may name a method or a submodule to call
+            instead of forward: `"net.py:Net#encode"`.
         inputs: the arguments of forward: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
             `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward expects them. Zoo models
             have default inputs.
-        model_args: keyword arguments for a factory or class named by a specification; sizes of an ONNX file's axes.
+        model_args: keyword arguments for a factory or class named by a specification; for an ONNX file, the sizes of
+            its named axes.
         name: name of the model in the report.
         strict: raise if an op has no rule, instead of reporting lower bounds.
         training: also record a training step: forward with autograd on, loss, backward, optimizer. A module
@@ -81,6 +82,8 @@ def analyze(
         CnncostError: the model can't be found, built or run; the message says where and what to do. If forward
             failed, the error's `partial` is the Report of the ops before the failure, if any ran.
         UnknownOpError: `strict` is set and an op has no rule.
+        DataDependentError: `strict` is set and random numbers decide which ops run; or forward reads values that a
+            static run doesn't have.
         InputError: with `training`, the loss depends on nothing trainable, or the optimizer can't be built or needs a
             closure.
     """
@@ -108,8 +111,8 @@ def recorded(resolved: Resolved, name: str | None, trace: Trace, step: tuple[Any
     Args:
         resolved: the model, ready to be recorded.
         name: as for `analyze`.
-        trace: likewise.
-        step: loss, optimizer and set_to_none of a training step; None: none is recorded.
+        trace: as for `analyze`.
+        step: loss, optimizer and set_to_none of the training step; None: no step is recorded.
 
     Raises:
         CnncostError: forward failed; the error's `partial` is the Report of the ops before the failure, if any ran.
@@ -135,7 +138,7 @@ def reported(recording: Recording, strict: bool = False) -> Report:
 
 
 def _check_flags(**flags: Any) -> None:
-    """Reject flags that are not bools: the texts "no" and "False" would count as true."""
+    """Reject flags that are not bools: the strings "no" and "False" would count as true."""
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise InputError(f"analyze: {name}: expected True or False, got {flag!r}"[:300])
@@ -157,7 +160,7 @@ def _check(trace: str, training: Any, *, has_step_arguments: bool) -> None:
 
 
 def _saved_report(source: ModelSource, *, no_settings: bool) -> Report:
-    """Return the Report in a file. Raises unless `no_settings`: inputs and settings of a run can't be applied to it."""
+    """Return the Report in a file. Raises unless `no_settings`: its run is over, so inputs and settings can't apply."""
     if not no_settings:
         raise InputError(
             f"{source.text}: a saved report describes the run that it was made from; "
@@ -167,14 +170,14 @@ def _saved_report(source: ModelSource, *, no_settings: bool) -> Report:
 
 
 def _check_graph(*, no_settings: bool) -> None:
-    """Raise unless `no_settings`: settings of a run can't be applied to a Graph that is recorded already."""
+    """Raise unless `no_settings`: a recorded Graph's run is over, so settings can't apply."""
     if not no_settings:
         raise InputError("analyze: a Graph is a recorded run; training and autocast need the model itself")
 
 
 @contextmanager
 def _partial(name: str) -> Iterator[None]:
-    """Set `partial`, the Report of the ops before the failure, on errors raised inside."""
+    """Set `partial`, the Report of the ops before the failure, on errors raised in this context."""
     try:
         yield
     except CnncostError as error:
@@ -184,19 +187,19 @@ def _partial(name: str) -> Iterator[None]:
 
 
 _REPORTS: dict[int, tuple[ref[Graph], object, Report]] = {}
-"""Cache by `id(graph)` of (the Graph, the `epoch` of rules, the Report); a repetition returns the same Graph again."""
+"""Cached Reports: (the Graph, the `epoch` of rules, the Report) by `id(graph)`. A repetition returns the same Graph."""
 SESSION.own_table("reports", _REPORTS)
 
 
 def _cached_report(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
-    """Return the Report of a recorded run; cached until a rule changes, if there is no step and no unknown op."""
+    """Return the Report of a recorded run. Without a step and unknown ops, it is cached until a rule changes."""
     cached = _REPORTS.get(id(graph)) if step is None else None
     if cached is not None and cached[0]() is graph and cached[1] is epoch():
         return cached[2].copy_for(name, graph)
     report = _run_passes(name, graph, step, strict)
     if step is None and not report.unknown:
-        key, table = id(graph), _REPORTS  # a local name: at exit, globals may be gone before the Graph is
-        # the cached Report has no Graph, which it would keep alive
+        key, table = id(graph), _REPORTS  # local names: at exit, globals may be gone before the Graph is
+        # the cached Report must not refer to the Graph, which it would keep alive
         table[key] = (ref(graph, lambda _: table.pop(key, None)), epoch(), report.copy_for(name, None))
     return report
 
@@ -225,7 +228,7 @@ def _run_passes(name: str, graph: Graph, step: Graph | None, strict: bool) -> Re
 
 
 def states_of(model: nn.Module) -> ModelStates:
-    """Return an object that numbers the states of a model in which its cost may differ."""
+    """Return an object that numbers those states of a model between which its cost may differ."""
     from cnncost.frontends.torch.model_states import ModelStates
 
     return ModelStates(model)

@@ -1,8 +1,8 @@
 """Makes all classes hashable during an analysis.
 
-The classes of a metaclass that defines `__eq__` without `__hash__` can't be keys of a dict, and `isinstance` with an
-abstract class, such as `Mapping`, raises for their instances. Models of such classes run, but an analysis does both for
-all objects that a model holds, as do torch's own helpers.
+If a metaclass defines `__eq__` without `__hash__`, its classes can't be dict keys, and `isinstance` checks against an
+abstract base class, such as `Mapping`, raise for their instances. Models that contain such classes run, but an analysis
+needs both operations for every object that a model holds, and so do torch's own helpers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threading import Lock, get_ident
 
 _LOCK = Lock()
 _OPEN: list[int] = []
-"""The thread of each context that is open."""
+"""The thread identifier of each open context."""
 _PATCHED: list[type] = []
 """Metaclasses whose `__hash__` is `_hash_by_identity` while a context is open."""
 
@@ -24,7 +24,7 @@ def _hash_by_identity(kind: type) -> int:
 
 @contextmanager
 def classes_hashable() -> Iterator[None]:
-    """Hash classes by identity in this context, even if their metaclass forbids it; afterwards it forbids it again."""
+    """Hash classes by identity in this context, even those whose metaclass forbids hashing before and afterwards."""
     with _LOCK:
         if get_ident() not in _OPEN:  # a nested context has nothing to patch
             _patch_metaclasses()
@@ -42,13 +42,13 @@ def classes_hashable() -> Iterator[None]:
 def _patch_metaclasses() -> None:
     """Let all metaclasses that forbid hashing allow it, including those created since the last context.
 
-    `type`'s own functions are called, as a metaclass may override them.
+    The functions of `type` itself are called, because a metaclass may override them.
     """
     pending: list[type] = [type]
     while pending:
         kind = pending.pop()
         pending += type.__subclasses__(kind)
         if vars(kind).get("__hash__", _hash_by_identity) is None:  # set by Python if a class defines only `__eq__`
-            with suppress(TypeError):  # written in C, and immutable
+            with suppress(TypeError):  # metaclasses written in C are immutable
                 type.__setattr__(kind, "__hash__", _hash_by_identity)
                 _PATCHED.append(kind)

@@ -1,4 +1,4 @@
-"""Cleans up when a process ends in the middle of its work: by a signal, or because its parent has ended."""
+"""Cleans up when a process ends in the middle of its work: because of a signal, or because its parent has ended."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from pathlib import Path
 from types import FrameType
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Signals that end a process without cleaning up; `kill`, `timeout`, batch systems and a closed terminal send them."""
+"""Signals that by default end a process without cleanup.
+
+`kill`, `timeout`, batch systems and a closed terminal send them.
+"""
 _TICK = 1.0
-"""Seconds between two checks whether the parent still runs."""
+"""Seconds between two checks whether the parent is still running."""
 
 
 class _Ended(BaseException):
-    """Unwinds the stack after such a signal. It is not an Exception, so that no `except Exception` catches it."""
+    """Unwinds the stack after one of `_SIGNALS`. It is not an Exception, so `except Exception` doesn't catch it."""
 
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """In this context, a signal that would end the process at once unwinds the stack first; then it ends the process.
+    """In this context, a signal that would end the process at once first unwinds the stack.
 
-    So temporary folders are removed, and child processes ended. A signal for which the program has a handler of its own
-    is left alone; so are all signals outside the main thread, the only one that may set handlers.
+    That removes temporary folders and ends child processes. Signals for which the program has installed a handler are
+    left alone. Outside the main thread all signals are, because only the main thread may set handlers.
     """
     received: list[int] = []
 
@@ -51,9 +54,9 @@ def unwinding() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted_children() -> Iterator[None]:
-    """In this context, new processes don't receive Ctrl-C and the terminal's end; their parent has to end them.
+    """Start new processes with SIGINT (Ctrl-C) and SIGHUP (a closed terminal) blocked; their parent has to end them.
 
-    Otherwise each of them would print the traceback of a KeyboardInterrupt.
+    Otherwise each process would print the traceback of a KeyboardInterrupt.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -72,8 +75,8 @@ def end_with_parent(parent: int, folder: Path | None = None) -> None:
     """Start a daemon thread that kills this process soon after its parent has ended, for whatever reason.
 
     Args:
-        parent: the process that started this one.
-        folder: a temporary folder that the parent would have removed.
+        parent: the PID of the process that started this one.
+        folder: a temporary folder to remove first, because the parent no longer can.
     """
 
     def watch() -> None:

@@ -1,7 +1,7 @@
 """Exceptions of cnncost.
 
-Inner code states the reason; the entry points (`analyze`, the command line) add the place. A message says where it
-happened, what was expected, what was found, and what to do.
+Inner code states the reason; the entry points (`analyze`, the command line) add the place. A message says where the
+error occurred, what was expected, what was found, and what to do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ class CnncostError(Exception):
     """Base class of the library's exceptions.
 
     Attributes:
-        recorded: if forward failed, the Graph of the ops before; None if there are none.
+        recorded: if forward failed, the Graph of the ops before the failure; None if there are none.
         partial: the Report of that Graph, set by `analyze`.
     """
 
-    recorded: Any = None  # a Graph and a Report: typed as Any, so that this module needn't import them
+    recorded: Any = None  # a Graph and a Report, typed as Any because this module doesn't import them
     partial: Any = None
 
 
@@ -34,7 +34,7 @@ class SourceError(CnncostError):
 
 
 class InputError(CnncostError):
-    """Inputs or arguments that can't be read, or that no forward accepts."""
+    """Inputs or arguments that can't be read, or that forward can't accept."""
 
 
 class ForwardError(CnncostError):
@@ -42,7 +42,7 @@ class ForwardError(CnncostError):
 
     Attributes:
         path: path of the module that failed, `""` for the model itself.
-        misfit: whether the module rejects the inputs' shapes or dtypes, so that a run on real data would fail, too.
+        misfit: whether the module rejects the inputs' shapes or dtypes; then a run on real data would fail, too.
     """
 
     def __init__(self, message: str, path: str = "", misfit: bool = False) -> None:
@@ -52,7 +52,7 @@ class ForwardError(CnncostError):
 
 
 class DataDependentError(ForwardError):
-    """Forward reads the values of a tensor, which has none in static analysis."""
+    """Forward reads values that static analysis lacks; or, with `strict`, random numbers decide which ops run."""
 
 
 class NoShapeError(ForwardError):
@@ -92,7 +92,7 @@ class SweepError(CnncostError):
 
 
 class NotAtRevisionError(CnncostError, ModuleNotFoundError):
-    """Raised by the import of a module that is in the working tree, but not in the revision that is analyzed."""
+    """Raised on importing a module that exists in the working tree, but not at the revision that is analyzed."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"No module named {name!r} at this revision, but in the working tree", name=name)

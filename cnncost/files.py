@@ -23,16 +23,17 @@ _DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?
 
 
 def check(path: str | Path) -> int | None:
-    """Check that a path can be written to, before long work that ends in `write`.
+    """Check that `write` will be able to write to a path, before long work whose result it will hold.
 
-    Creates and removes a temporary file next to the target, because permission bits don't show whether the file system
+    Creates and removes a temporary file next to the target, because permission bits don't tell whether the file system
     accepts new files.
 
     Returns:
         `st_mode` of the existing file, pipe or device at the path; None if there is none.
 
     Raises:
-        OutputError: the folder does not exist or is not writable, or the target is a folder or not writable.
+        OutputError: the folder does not exist or is not writable; the target is a folder or is not writable; or the
+            path names a file descriptor that is not open.
     """
     target = Path(path)
     if (number := descriptor(path)) is not None:
@@ -77,13 +78,13 @@ def _temporary(target: Path) -> Path:
 
 
 def write(path: str | Path, text: str | bytes) -> None:
-    """Write a text or bytes to a file atomically: into a temporary file, which then replaces the target.
+    """Write text or bytes to a file atomically: write a temporary file, which then replaces the target.
 
     A symbolic link is followed; an existing file keeps its permissions. A pipe or device is written to directly, and so
-    is a file that the process has open already (`/dev/stdout`): a shell may have sent other output to it.
+    is a path that names an open file descriptor (`/dev/stdout`): a shell may have sent other output to it.
 
     Raises:
-        OutputError: as `check` does, or writing failed.
+        OutputError: `check` fails, or writing does.
     """
     write_bytes(path, text.encode() if isinstance(text, str) else text)
 
@@ -104,7 +105,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def _replace(target: Path, data: bytes, mode: int | None) -> None:
-    """Write a temporary file next to the target and rename it; removes it if that fails."""
+    """Write a temporary file next to the target and rename it to the target; remove it if that fails."""
     part = _temporary(target)
     try:
         with part.open("xb") as file:

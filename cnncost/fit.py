@@ -17,7 +17,7 @@ MOST = 1 << 24
 
 
 class Step(NamedTuple):
-    """How to record a training step; the same arguments as in `analyze`."""
+    """How to record a training step: arguments of `analyze`."""
 
     loss: Any = None
     optimizer: Any = None
@@ -25,13 +25,13 @@ class Step(NamedTuple):
 
 
 def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, trace: Trace = "static") -> int:
-    """Return the bytes alive at the peak of a forward or training step.
+    """Return the bytes alive at the peak of a forward, or of a training step.
 
     Args:
         model: as in `analyze`.
         inputs: as in `analyze`.
         step: the training step; None: a forward without autograd.
-        block: the device's allocator rounds sizes up to a multiple of this many bytes; 512 for CUDA's.
+        block: the device's allocator rounds sizes up to a multiple of this many bytes; 512 on CUDA.
         trace: as in `analyze`.
 
     Raises:
@@ -53,7 +53,7 @@ def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:
         limit: bytes of the device's memory.
 
     Raises:
-        InputError: even `MOST` examples fit, so that the peak hardly depends on the batch.
+        InputError: even `MOST` examples fit: the peak hardly depends on the batch size.
     """
     one, two = peak_at(1), peak_at(2)
     if one > limit:
@@ -61,8 +61,8 @@ def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:
     if peak_at(MOST) <= limit:
         raise InputError(f"max batch: even {MOST:,} examples fit; the memory hardly depends on the batch")
     fits, over = 1, MOST  # the largest batch known to fit, and the smallest known not to
-    guess = 1 + (limit - one) // max(two - one, 1)  # exact if memory is linear in the batch size
-    # next guesses follow the line through the peaks at batch 1 and at the last batch; bisection if they leave the range
+    guess = 1 + (limit - one) // max(two - one, 1)  # exact if the peak is linear in the batch size
+    # later guesses follow the line through the peaks at batch 1 and at the last batch; bisect if they leave the range
     while over - fits > 1:
         batch = min(max(guess, fits + 1), over - 1)
         nbytes = peak_at(batch)

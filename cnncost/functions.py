@@ -36,8 +36,8 @@ def roofline(
             recorded.
         device_file: a TOML file with further devices.
         step: predict a training step instead of a forward.
-        link: for a split model, the link that all collectives use: `"nvlink"`, `"xgmi"`, `"pcie"` or `"infiniband"`;
-            None: the device's fastest link within a node, InfiniBand between nodes.
+        link: for a split model, the link that all collectives use, one of `cnncost.devices.model.LINKS`, such as
+            `"nvlink"`; None: the device's fastest link within a node, its network between nodes.
         node: for a split model, the number of ranks on a node; None: as many as the device's fastest link connects.
         algorithm: for a split model, the algorithm of its all-reduces: `"ring"` or `"tree"`.
         options: further arguments of `analyze`, such as `training=True`.

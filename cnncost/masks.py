@@ -1,4 +1,4 @@
-"""Attention masks as data: which keys each query sees, and how many query-key pairs must be computed.
+"""Attention masks as data: which keys each query sees, and how many query-key pairs have to be computed.
 
 A Graph stores masks with known values as framework-independent rows of bits. `Mask.pairs` counts visible query-key
 pairs, either one by one or in whole tiles as block-sparse kernels compute them.
@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from cnncost.errors import GraphError
 
 Tile: TypeAlias = tuple[int, int]
-"""Number of queries and of keys in a block that a kernel computes whole or skips."""
+"""Numbers of queries and keys in a block of pairs that a kernel either computes completely or skips."""
 
 
 class Mask(NamedTuple):
@@ -23,8 +23,8 @@ class Mask(NamedTuple):
     Attributes:
         matrices: number of matrices: the product of the leading axes (batch, heads) along which masks differ.
         queries, keys: rows and columns of each matrix; 1 if all rows, or all columns, are equal (broadcast).
-        bits: one bit per pair, set if the query sees the key; each row starts at its least significant bit and is
-            padded to whole bytes; all rows are compressed with zlib and encoded as base64.
+        bits: one bit per pair, set if the query sees the key. A row's bits start at the least significant one and are
+            padded to whole bytes; all rows together are compressed with zlib and encoded as base64.
     """
 
     matrices: int
@@ -72,8 +72,8 @@ class Mask(NamedTuple):
         Args:
             queries: number of the op's queries; a mask with one row is broadcast over them.
             keys: number of the op's keys; a mask with one column is broadcast over them.
-            tile: (queries, keys) per tile: a tile with a visible pair is computed whole, clipped at the right and
-                lower border. None: only visible pairs count.
+            tile: (queries, keys) per tile: all pairs of a tile with a visible pair are counted; tiles are clipped at
+                the right and lower borders. If None, only visible pairs are counted.
         """
         rows = self.rows()
         if self.keys != keys:  # one column, broadcast
@@ -99,7 +99,7 @@ def check_masks(masks: tuple[tuple[int, Mask], ...], nodes: int) -> None:
     """Raise GraphError for a mask whose node does not exist or whose sizes are not positive."""
     for node, mask in masks:
         if not 0 <= node < nodes:
-            raise GraphError(f"a mask is of node {node}, which does not exist (there are {nodes})")
+            raise GraphError(f"a mask belongs to node {node}, which does not exist (there are {nodes} nodes)")
         if min(mask[:3]) < 1:
             raise GraphError(
                 f"node {node}: its mask has {mask.matrices} matrices of {mask.queries}x{mask.keys}; expected 1 or more"
@@ -107,9 +107,10 @@ def check_masks(masks: tuple[tuple[int, Mask], ...], nodes: int) -> None:
 
 
 def causal_pairs(queries: int, keys: int, tile: Tile | None = None, lower_right: bool = False) -> int:
-    """Return the number of pairs with `is_causal`: query i sees keys 0 to i (aligned to the upper left corner).
+    """Return the number of computed pairs if `is_causal`: query i sees keys 0 to i (aligned to the upper left corner).
 
-    `lower_right`: align to the lower right corner instead, so that the last query sees all keys.
+    With a `tile`, whole tiles are counted, as in `Mask.pairs`. With `lower_right`, the mask is aligned to the lower
+    right corner instead, so the last query sees all keys.
     """
     shift = keys - queries if lower_right else 0
     height, width = tile or (1, 1)
@@ -121,7 +122,7 @@ def causal_pairs(queries: int, keys: int, tile: Tile | None = None, lower_right:
 
 
 def _pairs_in_tiles(rows: list[int], keys: int, tile: Tile) -> int:
-    """Return the number of pairs of one matrix in tiles that contain a visible pair."""
+    """Return the number of pairs in those tiles of one matrix that contain a visible pair."""
     height, width = tile
     pairs = 0
     for first in range(0, len(rows), height):
@@ -134,7 +135,7 @@ def _pairs_in_tiles(rows: list[int], keys: int, tile: Tile) -> int:
 
 
 def _tile_widths(seen: int, keys: int, width: int) -> Iterator[int]:
-    """Yield the widths of tiles that contain a visible key (a bit of `seen`); the last tile may be narrower."""
+    """Yield the width of each tile that contains a visible key (a set bit of `seen`); the last tile may be narrower."""
     tile_bits = (1 << width) - 1
     for left in range(0, keys, width):
         if seen >> left & tile_bits:

@@ -1,4 +1,4 @@
-"""Rules for modules and autograd Functions that run kernels torch can't see.
+"""Rules for modules and autograd Functions whose kernels bypass torch's dispatcher.
 
     @cnncost.module_rule(NeighborhoodAttention)
     def neighborhood_attention(module, x):
@@ -6,8 +6,8 @@
         b, h, w, c = x.shape
         return cnncost.custom(x, cnncost.macs("2", 2, "B·H·W", b * h * w, "K²", module.kernel**2, "C", c))
 
-A rule is called instead of forward, with forward's arguments; each tensor is replaced by its `TensorType` (shape and
-dtype). It returns the output types and their cost; forward is not run.
+A rule is called instead of forward, with forward's arguments, in which each tensor is replaced by its `TensorType`
+(shape and dtype). It returns the types of the outputs and the cost of the call.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cnncost.ops.registry import forget_costs
 
 CustomRule: TypeAlias = "Callable[..., Any]"
 Backward: TypeAlias = "Sequence[Term] | Callable[[bool, bool], Sequence[Term]] | None"
-"""The cost of backward, as `custom` takes it."""
+"""What `custom` accepts as the cost of backward."""
 
 
 class Custom(NamedTuple):
@@ -39,7 +39,7 @@ class Custom(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """A registered rule, the op name shown in reports, and the class it is for."""
+    """A rule, the op name shown in reports, and the class that the rule is registered for."""
 
     function: CustomRule
     name: str
@@ -57,15 +57,15 @@ def custom(
     """Create a rule's answer: the outputs of a call of a module or Function, and their cost.
 
     Args:
-        outputs: what forward returns, with `(shape, dtype)` or a `TensorType` for each tensor, nested in tuples,
-            lists, dicts and dataclasses as forward nests them; a shape alone takes the dtype of the first
+        outputs: what forward returns, with `(shape, dtype)` or a `TensorType` in place of each tensor, nested in
+            tuples, lists, dicts and dataclasses like forward's result; a bare shape gets the dtype of the first
             floating-point input.
         terms: cost of forward, created by `cnncost.macs` and `cnncost.flops`.
-        backward: terms of backward, or a function that returns them and takes two booleans: whether inputs, and
-            whether parameters, get gradients. None: forward's terms twice, which reports mark as assumed.
-        read: bytes read; None: inputs and parameters once.
-        written: bytes written; None: outputs once.
-        saved: bytes that forward saves for backward besides its inputs and outputs.
+        backward: terms of backward, or a function that takes two booleans, whether any input and whether any parameter
+            gets a gradient, and returns the terms. By default, forward's terms twice, marked as assumed in reports.
+        read: bytes read; by default, all inputs and parameters once.
+        written: bytes written; by default, all outputs once.
+        saved: bytes that forward saves for backward in addition to inputs and outputs.
         saves_inputs: whether forward saves its inputs for backward.
     """
     return Custom(outputs, terms, backward, read, written, saved, saves_inputs)
@@ -103,7 +103,7 @@ def function_rule(
 
 
 def forget_rule(target: type) -> None:
-    """Remove the rule of a class. Raises ValueError if it has no rule of its own."""
+    """Remove the rule of a class. Raises ValueError if the class has no rule of its own."""
     if target not in _RULES:
         raise ValueError(f"forget_rule({getattr(target, '__name__', target)}): this class has no rule of its own")
     del _RULES[target]
@@ -112,7 +112,7 @@ def forget_rule(target: type) -> None:
 
 @contextmanager
 def custom_rules(rules: Mapping[type, CustomRule]) -> Iterator[None]:
-    """Register rules for these classes inside the context, replacing existing ones."""
+    """Register rules for these classes while the context is active, replacing existing ones."""
     before = dict(_RULES)
     try:
         for target, function in rules.items():
@@ -136,7 +136,7 @@ def registered() -> tuple[Registered, ...]:
 
 
 def _is_a(target: Any, base: str) -> bool:
-    """Return whether a class derives from `base`, by name, because registering a rule must not import torch."""
+    """Return whether a class derives from one named `base`; names, because registering a rule must not import torch."""
     return isinstance(target, type) and any(f"{each.__module__}.{each.__qualname__}" == base for each in target.__mro__)
 
 
@@ -148,7 +148,7 @@ def _decorator(
     Args:
         decorator: the decorator's name, for errors.
         public_base: name of the class that `target` must derive from, for errors.
-        base: qualified name of that class, in the module that defines it.
+        base: that class's module and qualified name, where it is defined.
         target: as for `module_rule`.
         name: likewise.
         replace: likewise.
@@ -161,7 +161,7 @@ def _decorator(
             raise TypeError(f"{decorator}({target.__name__}): expected a function as the rule, got {function!r}")
         if target in _RULES and not replace:
             raise ValueError(
-                f"{decorator}({target.__name__}): the class has a rule already; pass replace=True to take its place"
+                f"{decorator}({target.__name__}): the class already has a rule; pass replace=True to replace it"
             )
         _RULES[target] = Registered(function, name or target.__name__, target)
         forget_costs()
@@ -182,8 +182,8 @@ def call_rule(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     try:
         answer = rule.function(*args, **kwargs)
     except Exception as error:
-        raise RuleError(f"{rule}: it failed: {type(error).__name__}: {error}") from error
-    # Cost and Term are tuples, too, but say nothing of the outputs
+        raise RuleError(f"{rule}: failed with {type(error).__name__}: {error}") from error
+    # Cost and Term are tuples, too, but contain no outputs
     if (
         isinstance(answer, Cost | Term)
         or not isinstance(answer, Custom | tuple)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TIMES = {"F": 1, "B": 2, "I": 1, "W": 1}
 """Time of each action, relative to a forward: F forward, B backward, or its halves I (inputs) and W (weights).
 
-They are relative numbers of products: each half of a backward has as many as a forward.
+Times are taken as proportional to the number of products: each half of a backward has as many as a forward.
 """
 _NOTE = "one training step of a pipeline's rank, backward included; its peak is shown as the peak of inference"
 
@@ -49,7 +49,7 @@ class Pipelined:
 
     @property
     def peak(self) -> int:
-        """Peak of the bytes alive in the step."""
+        """Largest number of bytes alive at once in the step."""
         return self.report.memory.inference_peak
 
     def __str__(self) -> str:
@@ -78,12 +78,12 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
         target: the whole batch's target; only on the rank that has the last stage.
 
     Returns:
-        The costs of this rank in a step after the first one, in which stages exchange shapes.
+        This rank's costs in any step after the first; in the first step, stages also exchange shapes.
 
     Raises:
-        InputError: another kind of schedule; a stage with unknown shapes, with several inputs or outputs, or wrapped
-            for data parallelism; a batch that is not a multiple of the microbatches; missing inputs, or inputs that
-            belong to another rank.
+        InputError: the schedule is of another kind; a stage has unknown shapes or several inputs or outputs, or is
+            wrapped for data parallelism; the batch is not a multiple of the microbatches; inputs are missing, or
+            belong on another rank.
         CnncostError: a stage can't be recorded.
     """
     from cnncost.analysis import analyze
@@ -116,8 +116,8 @@ def _rank_inputs(model: Any, inputs: Any, target: Any) -> dict[str, Any]:
         if (value is not None) != needed:
             expected = "the whole batch" if needed else "none"
             raise InputError(
-                f"pipelined: {name}: expected {expected}, for stage {stage} is{'' if needed else ' not'} on this rank; "
-                f"got {'none' if value is None else type(value).__name__}"
+                f"pipelined: {name}: expected {expected} because stage {stage} is{'' if needed else ' not'} on this "
+                f"rank; got {'none' if value is None else type(value).__name__}"
             )
         if needed:
             arguments["x" if name == "inputs" else name] = value
@@ -145,7 +145,7 @@ def bubble(order: Mapping[int, Sequence[Sequence[Any]]]) -> Fraction:
         order: actions of each rank: (kind, stage, microbatch), where kind is a key of `_TIMES`.
 
     Raises:
-        InputError: actions that wait for each other.
+        InputError: actions wait for each other.
     """
     last = max(stage for actions in order.values() for _, stage, _ in actions)
     done: dict[tuple[str, int, int], int] = {}
@@ -158,7 +158,7 @@ def bubble(order: Mapping[int, Sequence[Sequence[Any]]]) -> Fraction:
                 ready = _ready(kind, stage, i, last, done)
                 if ready is None:
                     break
-                # the previous stage waits for the gradient of inputs alone: its half counts as the backward
+                # the previous stage waits only for the gradient of the inputs: that half counts as the backward
                 clock[rank] = done["B" if kind == "I" else kind, stage, i] = max(clock[rank], ready) + _TIMES[kind]
                 actions.pop(0)
         if len(done) == before:

@@ -20,10 +20,10 @@ class Placement(NamedTuple):
     storages: tuple[int, ...]
 
     def runs_on(self, storages: Sequence[int]) -> int:
-        """Return the index of the device that an op runs on: that of its first output, or first input if it has none.
+        """Return the index of the device that an op runs on: its first output's, or its first input's without outputs.
 
         Args:
-            storages: ids of the storages of its outputs, then of its inputs.
+            storages: ids of the storages of the op's outputs, then of its inputs.
         """
         return self.storages[storages[0]]
 

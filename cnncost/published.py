@@ -12,7 +12,7 @@ from cnncost.sources.names import IMAGE_SIZES, published_accuracy
 from cnncost.sources.sizes import leaves
 
 PUBLISHED = "published"
-"""Value of `--join` that stands for these accuracies instead of a CSV file."""
+"""Value of `--join` that means these accuracies instead of a CSV file."""
 
 
 def table_of(rows: Sequence[Compared], arguments: Mapping[str, Any]) -> Table:
@@ -23,13 +23,13 @@ def table_of(rows: Sequence[Compared], arguments: Mapping[str, Any]) -> Table:
         arguments: keyword arguments of all models' factories.
 
     Raises:
-        InputError: no package states an accuracy of any of the models on these inputs.
+        InputError: no package states an accuracy of any of these models on these inputs.
     """
     accuracies = [(line, row.name, values) for line, row in enumerate(rows, 1) if (values := _stated(row, arguments))]
     if not accuracies:
         raise InputError(
-            f"join {PUBLISHED}: no package states an accuracy of these models on these inputs; expected one of "
-            "torchvision's, such as torchvision:resnet50, or a CSV file of your own with a column model"
+            f"join {PUBLISHED}: no package states an accuracy of these models on these inputs; expected a model "
+            "of torchvision, such as torchvision:resnet50, or your own CSV file with a column model"
         )
     return Table(PUBLISHED, ("accuracy", "accuracy_of"), tuple(accuracies))
 

@@ -37,7 +37,7 @@ def record(
             specification such as `"lenet5"` or `"net.py:Net"`, or a path. It is not changed.
         inputs: as for `analyze`: tensors, NumPy arrays, shapes, text such as `"1x3x224x224"`, tuples of these, a dict
             of keyword arguments; None for a model with default inputs.
-        options: instead of `grad`, `train`, `training`, `autocast`, `use_memo` and `device`, which are its fields.
+        options: replaces `grad`, `train`, `training`, `autocast`, `use_memo` and `device`, which are its fields.
         grad: run with autograd on, as training does.
         train: run in train mode or eval mode; None: a module in its current mode, a specification in eval mode, or
             in train mode for a training step.
@@ -51,7 +51,7 @@ def record(
 
     Raises:
         InputError: the model is a saved report, a Graph, or not a model; inputs or autocast can't be read; `options`
-            and one of its fields are both given.
+            is given together with one of its fields.
         SourceError: the specification names nothing that exists, or something that can't be built.
         ForwardError: forward raised; the message names the module.
         DataDependentError: forward reads a tensor's values, which don't exist.
@@ -62,11 +62,11 @@ def record(
 
     chosen_options = choose_options(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     if isinstance(model, Graph):
-        raise InputError("record: a Graph has been recorded already; give the model")
+        raise InputError("record: a Graph is already recorded; give the model")
     if not _is_source(model):
         if model_args:
             raise InputError(
-                "record: model_args are for a specification such as 'net.py:Net'; this model is built already"
+                "record: model_args are for a specification such as 'net.py:Net'; this model is already built"
             )
         return record_module(model, with_tensors(inputs), chosen_options, returned=returned)
     from cnncost.sources.resolve import Resolved, resolve
@@ -74,14 +74,14 @@ def record(
     if not isinstance(model, Resolved):
         model, model_args = find(model, model_args), None
         if model.saved:
-            raise InputError(f"{model.text}: a saved report has no model to record; give the model that it is of")
+            raise InputError(f"{model.text}: a saved report has no model to record; give the model itself")
     return resolve(model, inputs, model_args).record_by(chosen_options, returned)
 
 
 def _is_source(model: Any) -> bool:
     """Return whether a model has to be found, loaded or unpacked before it can run.
 
-    Classes are compared by name, because importing `ExportedProgram` takes long.
+    Classes are compared by name, because importing `ExportedProgram` is slow.
     """
     if isinstance(model, (str, PathLike, ModelSource)):
         return True

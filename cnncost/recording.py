@@ -15,10 +15,10 @@ class Recording:
 
     Attributes:
         name: title in reports.
-        graph: the Graph of a forward.
+        graph: the Graph of a forward pass.
         step: the Graph of a training step, if one was recorded.
-        input_names: names of the inputs, if they are keyword arguments; else empty.
-        cached: time of the recording, if it comes from the cache; else empty.
+        input_names: names of the inputs if they are keyword arguments; else empty.
+        cached: when it was recorded, if it comes from the cache; else empty.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Recording:
         """Return the recording from the result of `to_data`.
 
         Raises:
-            GraphError: not a Graph of this version.
+            GraphError: the data is not a Graph in this version's format.
             KeyError: a field is missing.
         """
         step = None if data["step"] is None else from_json(data["step"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 _MAX_LENGTH = 200
-"""In characters: two and a half lines of a terminal."""
+"""Maximum length in characters: two and a half lines of a terminal."""
 
 
 def line(record: object, text: str) -> str:
-    """Return a type's name and a text in brackets, such as `<Layer conv1 (Conv2d): 9,408 params>`.
+    """Return a record's type and a text in angle brackets, such as `<Layer conv1 (Conv2d): 9,408 params>`.
 
-    The text is escaped where it is not printable, and cut if it is too long.
+    Unprintable characters are escaped, and a text that is too long is truncated.
     """
     name = type(record).__name__
     shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

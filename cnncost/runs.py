@@ -1,4 +1,4 @@
-"""Marks of a Graph: recorded on real data, forward failed, or nodes that torch runs as one kernel."""
+"""Marks on a Graph: that it was recorded on real data, that forward failed, which nodes torch runs as one kernel."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cnncost.errors import GraphError
 
 
 class RealRun(NamedTuple):
-    """Marks a graph recorded from real data and the parts that depend on it.
+    """Marks a Graph recorded on real data, and its parts that depend on the data.
 
     Attributes:
-        inputs: where the data came from, in words.
-        nodes: indices of the nodes with data-dependent sizes (results of `nonzero`, boxes kept by NMS).
-        reads: how often forward read a value that depends on the inputs; the ops after that may depend on it.
-        first_read: path of the module with the first such read.
+        inputs: the source of the data, in words.
+        nodes: indices of the nodes with data-dependent sizes (results of `nonzero`, boxes that NMS returns).
+        reads: how often forward read a value that depends on the inputs; later ops may depend on such a value.
+        first_read: path of the module in which the first such read happened.
         chance: whether random numbers decided which ops ran.
     """
 
@@ -27,11 +27,11 @@ class RealRun(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Marks a graph that ends early because forward failed.
+    """Marks a Graph that ends early because forward failed.
 
     Attributes:
-        call: the innermost module call that failed.
-        calls: all calls that did not finish, including this one.
+        call: index of the innermost module call that failed.
+        calls: indices of all calls that did not finish, including that one.
     """
 
     call: int
@@ -39,12 +39,12 @@ class Failure(NamedTuple):
 
 
 class FusedNodes(NamedTuple):
-    """Consecutive nodes that torch runs as one kernel where nothing needs gradients; it holds tensors of its own.
+    """Consecutive nodes that torch runs as one kernel, which holds tensors of its own, if nothing needs gradients.
 
     Attributes:
         first, last: indices of the first and the last node.
-        kernel: `attention` or `layer`, of an encoder.
-        sizes: what the kernel's memory depends on, by name (`cnncost.ops.encoder_memory`).
+        kernel: `attention` or `layer`: an encoder's attention or a whole encoder layer.
+        sizes: the sizes on which the kernel's memory depends, by name (`cnncost.ops.encoder_memory`).
     """
 
     first: int
@@ -54,10 +54,10 @@ class FusedNodes(NamedTuple):
 
 
 def check_fused(fused: Sequence[FusedNodes], nodes: int) -> None:
-    """Raise GraphError unless the groups are in order, don't overlap, and lie within `nodes` nodes."""
+    """Raise GraphError unless the groups are in order, don't overlap, and lie within a Graph of `nodes` nodes."""
     end = -1
     for first, last, kernel, _ in fused:
         if not end < first <= last < nodes:
-            raise GraphError(f"fused nodes {first} to {last} ({kernel}): expected groups in order, apart, and within "
+            raise GraphError(f"fused nodes {first} to {last} ({kernel}): expected disjoint groups in order, within "
                              f"{nodes} nodes")  # fmt: skip
         end = last

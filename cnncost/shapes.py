@@ -1,4 +1,4 @@
-"""Input shapes as text: `1x3x224x224`, `1x128:int64`, `scalar:int64` for no axes, and named `ids=1x128:int64`."""
+"""Parses input shapes: `1x3x224x224`, `1x128:int64`, `scalar:int64` for no axes, and named `ids=1x128:int64`."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _SHAPE = re.compile(
     rf"^\s*(?:(scalar|{_SIZES})|\(\s*({_SIZES})\s*,?\s*\)|\[\s*({_SIZES})\s*,?\s*\])\s*(?::\s*([A-Za-z_]\w*))?\s*$",
     re.IGNORECASE,
 )
-"""`1x3x224x224` and `1X3X224X224`, and as Python and JSON write it: `(1, 3, 224, 224)`, `[1, 3, 224, 224]`."""
+"""`1x3x224x224` and `1X3X224X224`, or Python's and JSON's notation: `(1, 3, 224, 224)`, `[1, 3, 224, 224]`."""
 _MAX_SIZE = 2**63 - 1
-"""Torch's sizes are signed 64-bit integers."""
+"""Maximum size of an axis: torch's sizes are signed 64-bit integers."""
 _NAMED = re.compile(r"^\s*([A-Za-z_]\w*)\s*=(.*)$", re.DOTALL)
 
 
 class TensorText(NamedTuple):
-    """A parsed tensor specification: shape, and dtype; None for the model's dtype."""
+    """A parsed tensor specification: shape and dtype. If `dtype` is None, the tensor has the model's dtype."""
 
     shape: tuple[int, ...]
     dtype: str | None
 
 
 class Literal:
-    """A value passed to forward unchanged, even if it looks like a shape: the result of `cnncost.literal`."""
+    """A value passed to forward unchanged, even if it looks like a shape; the result of `cnncost.literal`."""
 
     __slots__ = ("value",)
 
@@ -38,7 +38,7 @@ class Literal:
 
 
 def looks_like_shape(text: str) -> bool:
-    """Return whether a text argument is meant as a shape; `scalar` alone isn't, as it may be an option of forward."""
+    """Return whether a string argument is meant as a shape; `scalar` alone isn't, because it may be an option."""
     return _SHAPE.match(text) is not None and text.strip().lower() != "scalar"
 
 
@@ -46,7 +46,7 @@ def parse_shape(text: str) -> TensorText:
     """Parse `"1x3x224x224"`, `"1x128:int64"`, or `"scalar"` and `"scalar:int64"` for a tensor without axes.
 
     Raises:
-        InputError: not of this form, or a size below 1 or above 2^63 - 1.
+        InputError: the text has another form, or a size is below 1 or above 2^63 - 1.
     """
     match = _SHAPE.match(text)
     if match is None:
@@ -70,7 +70,7 @@ def parse_inputs(texts: tuple[str, ...]) -> tuple[TensorText, ...] | dict[str, T
     """Parse several `--input` options: all positional, or all named.
 
     Raises:
-        InputError: names and positions mixed, a name twice, or a bad shape.
+        InputError: only some options are named, a name is given twice, or a shape is invalid.
     """
     named = [_NAMED.match(text) for text in texts]
     if not any(named):
@@ -78,7 +78,7 @@ def parse_inputs(texts: tuple[str, ...]) -> tuple[TensorText, ...] | dict[str, T
     result: dict[str, TensorText] = {}
     for text, match in zip(texts, named, strict=True):
         if match is None:
-            raise InputError(f"input {text!r}: others are named; give all as NAME=SHAPE, or none")
+            raise InputError(f"input {text!r}: other inputs are named; name all of them (NAME=SHAPE) or none")
         if match[1] in result:
             raise InputError(f"input {text!r}: {match[1]} is given twice")
         try:

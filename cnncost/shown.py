@@ -1,4 +1,4 @@
-"""Results of public functions that print as the command's table, and as an HTML table in a notebook."""
+"""Results of public functions, which print as the command's table, and as an HTML table in a notebook."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 _WIDTH = 100
 _ROWS = 15
-"""Largest number of layers in a prediction's table, as in the terminal."""
+"""Maximum number of layers in a prediction's table, as in the terminal."""
 
 
 class Shown:
-    """Mixin that shows a result as its Document: as text, as a page, and in a notebook."""
+    """Mixin that displays a result's Document as text, as a page, and in a notebook."""
 
     __slots__ = ()
 
     def _document(self) -> Document:
-        """Return the Document; each subclass defines it."""
+        """Return the Document; defined by each subclass."""
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -35,13 +35,13 @@ class Shown:
         return to_text(self._document(), _WIDTH)
 
     def to_html(self) -> str:
-        """Return one self-contained HTML page."""
+        """Return a self-contained HTML page."""
         from cnncost.render.html import to_html
 
         return to_html(self._page())
 
     def _page(self) -> Document:
-        """Return the Document for an HTML page; subclasses with charts add the data that the page's script draws."""
+        """Return the Document for an HTML page; subclasses with charts add the data that its JavaScript draws."""
         return self._document()
 
     def _repr_html_(self) -> str:
@@ -88,7 +88,7 @@ class ShownDiff(Shown, Diff):
 
 
 class ShownComparison(Shown, tuple[Compared, ...]):  # noqa: SLOT001  # a tuple subclass can't have nonempty slots
-    """A tuple with a Compared for each model, which prints as a table, and as a page with charts."""
+    """A tuple with a Compared for each model. It prints as a table; its page has charts."""
 
     joined: Joined | None
     """Columns joined from a CSV file; None if there are none."""
@@ -132,7 +132,7 @@ class ShownEffective(Shown, Effective):
         return document(self)
 
     def to_json(self) -> str:
-        """Return counts, energies in pJ, and the rows as JSON, in the schema of all commands (docs/json.md)."""
+        """Return counts, energies in pJ, and the rows as JSON, in the schema that all commands share (docs/json.md)."""
         from cnncost.render.json import to_json
 
         return to_json(self._document())

@@ -1,4 +1,4 @@
-"""Effective MACs: a model's multiply-accumulates without products with zero weights or zero activations."""
+"""Effective MACs: a model's multiply-accumulates without the products that have a zero weight or activation."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 
 def effective_macs(model: Model, inputs: Any = None, *, activations: bool = False) -> ShownEffective:
-    """Count dense and effective multiply-accumulates of a model.
+    """Count the dense and effective multiply-accumulates of a model.
 
-    A report counts products with zeros, because dense kernels compute them. Here the products with a zero weight are
-    left out in convolutions, linear layers and matrix products with a parameter; weights pruned by
-    `torch.nn.utils.prune` count as zero where their mask is zero. All other products, such as attention's and those
-    with part of a weight, count in full. A product with a sparse tensor counts at most its stored elements; if both
-    factors have zeros, it is unknown how many coincide, and the count is an upper bound (`in_full`).
+    A report counts products with zeros, because dense kernels compute them. Here, products with a zero weight are left
+    out in convolutions, linear layers and matrix products with a parameter; weights pruned by `torch.nn.utils.prune`
+    count as zero where their mask is zero. All other products, such as those of attention or with part of a weight,
+    count in full. A product with a sparse tensor counts at most its stored elements; if both factors have zeros, it is
+    unknown how many coincide, and the count is an upper bound (`in_full`).
 
     Args:
         model: as for `cnncost.analyze`. A module with weights is read, not changed; a name is built with its initial
             weights.
         inputs: as for `cnncost.analyze`.
-        activations: also leave out products with a zero activation, found by really running a copy of the model on
-            the inputs (random values if only shapes are given). Counts the products of two nonzero factors in
+        activations: also leave out products with a zero activation, found by actually running a copy of the model on
+            the inputs (random values if only shapes are given). Only products of two nonzero factors are counted in
             convolutions (padding is zero), linear layers, matrix products and `scaled_dot_product_attention` (masked
             attention weights are zero). All others, such as an LSTM's, count in full (`in_full`). If an op's
-            activations are all 0 or 1, as spikes are, its products are accumulations (`accumulates`); `energy` covers
-            both. The figures hold for these input values only.
+            activations are all 0 or 1, as in a spiking network, its products are accumulations (`accumulates`);
+            `energy` covers both. The figures hold for these input values only.
 
     Raises:
-        CnncostError: the model can't be run, or its weights hold no data.
+        CnncostError: the model can't be run, or its weights have no data.
     """
     from cnncost.frontends.torch import record
     from cnncost.frontends.torch.nonzero import nonzero_weights
@@ -56,14 +56,14 @@ def effective_macs(model: Model, inputs: Any = None, *, activations: bool = Fals
 
 
 def _active(model: nn.Module, inputs: Any) -> Effective:
-    """Run a copy of the model on data, and count products without zero weights and zero activations."""
+    """Run a copy of the model on data, and count the products that have neither a zero weight nor a zero activation."""
     from cnncost.frontends.torch.activity import ActivityRecorder, Kinds
     from cnncost.frontends.torch.real import record_real
     from cnncost.ops.kinds import having
 
     kinds = Kinds(having("product"), having("convolution"), having("weighted"))
 
-    recorders: list[ActivityRecorder] = []  # a run that is started again creates a new recorder: the last one counts
+    recorders: list[ActivityRecorder] = []  # one for each start of the run; the last one counts
 
     def recorder(weights: Weights) -> ActivityRecorder:
         recorders.append(ActivityRecorder(weights, kinds))

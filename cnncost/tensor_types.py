@@ -14,11 +14,13 @@ ITEM_BYTES: dict[str, int] = {
     "float4_e2m1fn_x2": 1, "complex32": 4, "bcomplex32": 4, "complex64": 8, "complex128": 16,
     "quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
 }  # fmt: skip
-"""Bytes of one element, by dtype name."""
+"""Bytes per element, by dtype name."""
+_FLOATS = ("float8_e4m3fn", "float16", "float32", "float64")
+"""One dtype of each width, narrowest first."""
 
 
 class TensorType(NamedTuple):
-    """Shape and dtype of a tensor: everything about it that a cost may depend on."""
+    """A tensor's shape and dtype: all that a cost may depend on, unless the tensor is sparse (`SparseType`)."""
 
     shape: Shape
     dtype: str
@@ -30,28 +32,37 @@ class TensorType(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements, as if contiguous."""
+        """Bytes of the elements if stored contiguously."""
         return prod(self.shape) * ITEM_BYTES[self.dtype]
 
     @property
     def floating(self) -> bool:
-        """True for real and complex floating-point dtypes."""
+        """Whether the dtype is a real or complex floating-point dtype."""
         return self.dtype.startswith(("float", "bfloat", "complex", "bcomplex"))
 
     @property
     def complex(self) -> bool:
-        """True for complex dtypes."""
+        """Whether the dtype is complex."""
         return self.dtype.startswith(("complex", "bcomplex"))
 
     def cast(self, dtype: str) -> TensorType:
         """Return the same type with another dtype."""
         return TensorType(self.shape, dtype)
 
+    def of_bits(self, bits: int) -> TensorType:
+        """Return the type of as many floats of `bits` bits; they are packed if that is no dtype's width."""
+        dtype = next((name for name in _FLOATS if 8 * ITEM_BYTES[name] >= bits), _FLOATS[-1])
+        return self.cast(dtype) if 8 * ITEM_BYTES[dtype] == bits else self._packed(dtype, bits)
+
+    def _packed(self, dtype: str, bits: int) -> TensorType:
+        return PackedType(self.shape, dtype, (0, -(-self.numel * bits // 8)))
+
 
 class SparseType(TensorType):
-    """Shape, dtype and storage of a tensor with a sparse layout.
+    """Shape and dtype of a tensor with a sparse layout, and what it stores.
 
-    `stored`: the number of stored elements, and the bytes of their indices.
+    Attributes:
+        stored: the number of stored elements, and the bytes of their indices.
     """
 
     stored: tuple[int, int]
@@ -71,10 +82,14 @@ class SparseType(TensorType):
         """Return the same type with another dtype."""
         return SparseType(self.shape, dtype, self.stored)
 
+    def _packed(self, dtype: str, bits: int) -> TensorType:
+        elements, indices = self.stored
+        return PackedType(self.shape, dtype, (0, -(-elements * bits // 8) + indices))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SparseType) and tuple.__eq__(self, other) and self.stored == other.stored
 
-    def __ne__(self, other: object) -> bool:  # tuple's own would ignore `stored`
+    def __ne__(self, other: object) -> bool:  # tuple.__ne__ would ignore `stored`
         return not self == other
 
     def __hash__(self) -> int:
@@ -85,3 +100,7 @@ class SparseType(TensorType):
 
     def __reduce__(self) -> tuple[type[SparseType], tuple[Shape, str, tuple[int, int]]]:
         return SparseType, (self.shape, self.dtype, self.stored)
+
+
+class PackedType(SparseType):
+    """Shape of a tensor whose elements are no whole bytes each; `stored` is 0 and the bytes of all."""

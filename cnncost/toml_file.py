@@ -1,4 +1,4 @@
-"""Reads TOML files written by hand, and checks their values; each error gives the file and line."""
+"""Reads TOML files written by hand and checks their values; each error gives the file and, if known, the line."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cnncost.shapes import parse_inputs
 __all__ = ["Keys", "TomlFile", "line_of", "parsed", "text_of"]
 
 Keys: TypeAlias = "tuple[str | int, ...]"
-"""Path of a value in the file: `("budget", 0, "macs")` is `macs` in the first `[[budget]]`."""
+"""Path of a value in the file; `("budget", 0, "macs")` is `macs` in the first `[[budget]]`."""
 
 
 class TomlFile:
-    """A TOML file's path and text, with checks of its values that raise errors with the line.
+    """A TOML file's path and text, with checks of its values; their errors give the line.
 
     Attributes:
-        error: class of the errors; subclasses choose their own.
+        error: class of the errors; may be set on a subclass or an instance.
     """
 
     error: type[CnncostError] = CnncostError
@@ -31,7 +31,7 @@ class TomlFile:
         self.path, self.text = path, text
 
     def place(self, keys: Keys) -> str:
-        """Return `cnncost.toml:3`, or the path alone if the file has no such key."""
+        """Return, for example, `cnncost.toml:3`; the path alone if the file has no such key."""
         line = line_of(self.text, keys)
         return f"{self.path}:{line}" if line else str(self.path)
 
@@ -40,9 +40,9 @@ class TomlFile:
         return self.error(f"{self.place(keys)}: {message}")
 
     def check_keys(self, table: Any, keys: Keys, names: Collection[str], what: str) -> None:
-        """Raise an error if a value is not a table, or has a key that is not one of the names.
+        """Raise an error if a value is not a table, or has a key that is not in `names`.
 
-        `what` names the table in the message.
+        The message calls the table `what`.
         """
         self.typed(table, dict, keys, "a table")
         for key in table:
@@ -52,13 +52,13 @@ class TomlFile:
                 raise self.wrong((*keys, key), f"unknown key {key!r} in {what}{hint}")
 
     def typed(self, value: Any, kind: type, keys: Keys, expected: str) -> Any:
-        """Return the value, or raise if it is not exactly of this type: True is not an int here."""
+        """Return the value. Raises an error if it is not of exactly this type: True is not an int here."""
         if type(value) is not kind:
             raise self.wrong(keys, f"{keys[-1] if keys else 'the file'}: expected {expected}, got {value!r}"[:300])
         return value
 
     def inputs(self, value: Any, keys: Keys) -> tuple[str, ...]:
-        """Return a model's inputs as texts for `--input`; none if the value is None."""
+        """Return a model's inputs as strings for `--input`; an empty tuple if the value is None."""
         expected = 'shapes: "1x3x32x32", a list of them, or { name = "1x128:int64" }'
         if value is None:
             return ()
@@ -79,7 +79,7 @@ def text_of(path: Path, error: type[CnncostError], what: str) -> str:
     """Return the text of a file.
 
     Raises:
-        CnncostError: of class `error`: no such file, or not UTF-8.
+        CnncostError: the file can't be read or is not UTF-8; of class `error`.
     """
     try:
         return path.read_text(encoding="utf-8-sig")  # editors on Windows begin files with a byte order mark
@@ -89,10 +89,10 @@ def text_of(path: Path, error: type[CnncostError], what: str) -> str:
 
 
 def parsed(path: Path, text: str, error: type[CnncostError]) -> dict[str, Any]:
-    """Return the tables of a TOML text.
+    """Return the data of a TOML text.
 
     Raises:
-        CnncostError: of class `error`: broken TOML; the message has the line.
+        CnncostError: the text is not valid TOML; of class `error`.
     """
     try:
         return tomllib.loads(text)
@@ -101,14 +101,14 @@ def parsed(path: Path, text: str, error: type[CnncostError]) -> dict[str, Any]:
 
 
 def line_of(text: str, keys: Keys) -> int | None:
-    """Return the line, from 1, of a key; None if the text has no such key.
+    """Return the line of a key, from 1; None if the text has no such key.
 
-    `tomllib` reports no lines. But the first n lines of the file have the key exactly if they include its line, so a
-    binary search for the smallest such n finds it, also for inline tables, dotted keys and multi-line values. If the
-    first n lines end within a value, they can't be parsed, and the next larger n is taken.
+    `tomllib` reports no lines, but the first n lines have the key if and only if they include its line. A binary search
+    for the smallest such n therefore finds it, also for inline tables, dotted keys and multi-line values. If the first
+    n lines end within a value, they can't be parsed, and the next larger n that can be is used.
     """
     lines = text.splitlines()
-    low, high, last = 0, len(lines), None  # `last`: the smallest known n that has the key
+    low, high, last = 0, len(lines), None  # `last`: the smallest known n whose lines have the key
     while low < high:
         middle = (low + high) // 2
         end, data = _readable(lines, middle + 1)
@@ -118,13 +118,16 @@ def line_of(text: str, keys: Keys) -> int | None:
             low = middle + 1
     if last is None:
         return None
-    # a value of several lines: it starts below the longest shorter text that can be parsed
+    # a value may span lines: it starts after the longest shorter text that can be parsed
     above = next((end for end in range(last - 1, 0, -1) if _read(lines, end) is not None), 0)
     return _line_within(lines[above:last], keys, above)
 
 
 def _readable(lines: list[str], start: int) -> tuple[int, dict[str, Any] | None]:
-    """Return the smallest number of lines, at least `start`, that can be parsed, and their data; None if none can."""
+    """Return the smallest number of lines, at least `start`, that can be parsed, and their data.
+
+    If there is none, return the number of all lines, and None.
+    """
     for end in range(start, len(lines) + 1):
         if (data := _read(lines, end)) is not None:
             return end, data
@@ -152,7 +155,7 @@ def _has(data: Any, keys: Keys) -> bool:
 
 
 def _line_within(lines: list[str], keys: Keys, above: int) -> int:
-    """Return the line of a key in the lines of one value, which starts at line `above` + 1."""
+    """Return the line of a key within the lines of one value, the first of which is line `above` + 1 of the file."""
     name = re.escape(str(next((key for key in reversed(keys) if isinstance(key, str)), "")))
     key_pattern = re.compile(rf"(?<![\w-])[\"']?{name}[\"']?\s*[=.\]]")
     starts = [i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]

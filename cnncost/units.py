@@ -1,7 +1,7 @@
-"""Formats numbers as text; no other module does.
+"""Formats numbers with units, and parses sizes in bytes.
 
-Counts stay exact ints until here. Counts use powers of 1000 (k, M, G, T), bytes powers of 1024.
-Counts are rounded as ints, because a float can't represent 2⁵³ + 1.
+Counts remain exact ints until they are formatted here. Counts use powers of 1000 (k, M, G, T), bytes powers of 1024.
+Counts are rounded by integer arithmetic, because a float can't represent 2⁵³ + 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ COUNT_UNITS: tuple[tuple[str, int], ...] = (("k", 10**3), ("M", 10**6), ("G", 10
 BYTE_UNITS: tuple[tuple[str, int], ...] = (("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30), ("TiB", 2**40))
 """Units of bytes, smallest first."""
 NOTHING = "–"
-"""Shown instead of a missing number."""
+"""Displayed in place of a missing number."""
 
 
 def exact(number: int) -> str:
@@ -32,7 +32,7 @@ def data(nbytes: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Return, for example, `83 %`; a nonzero part is never shown as `0 %`, an incomplete one never as `100 %`."""
+    """Return, for example, `83 %`; a nonzero part is never shown as `0 %`, nor less than the whole as `100 %`."""
     if whole == 0:
         return NOTHING
     percent = _rounded(100 * part, whole)
@@ -54,10 +54,10 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def _scaled(number: int, units: tuple[tuple[str, int], ...], base: int) -> str:
-    """Format with three digits in the smallest unit that allows it.
+    """Format with three digits in the smallest unit in which they suffice.
 
-    Rounds before choosing the unit, so that 999,999 is 1.00 M and never 1000 k. For bytes, 1000 to 1023 of a unit
-    have four digits.
+    The number is rounded before the unit is chosen, so that 999,999 is 1.00 M and not 1000 k. For bytes, 1000 to 1023
+    of a unit have four digits.
     """
     sign, size = "-" if number < 0 else "", abs(number)
     for unit, factor in units:
@@ -82,22 +82,22 @@ def si(number: float, unit: str) -> str:
     """Return three significant digits of a measured or predicted quantity: `3.19 ms`, `989 TFLOP/s`, `68.3 GB/s`."""
     if not number:
         return f"0 {unit}"
-    rounded = float(f"{number:.3g}")  # round before choosing the prefix, so that 999.9 µs is 1.00 ms
+    rounded = float(f"{number:.3g}")  # rounded before the prefix is chosen, so that 999.9 µs is 1.00 ms
     prefix, factor = next(((p, f) for p, f in _SI if abs(rounded) >= f), _SI[-1])
     scaled = rounded / factor
-    # 9.995 and 99.95 are rounded to 10.0 and 100, which have fewer decimals
+    # 9.995 and 99.95 round to 10.0 and 100, which have fewer decimals
     decimals = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
     return f"{scaled:,.{decimals}f} {prefix}{unit}"
 
 
 def ratio(number: float) -> str:
-    """Return a quotient of measured or predicted quantities with up to two decimals: `0.87`, `12.3`, `295`."""
+    """Return a quotient with two decimals below 10, one below 100, and none above: `0.87`, `12.3`, `295`."""
     size = abs(number)
     return f"{number:,.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """Return a share of a measured or predicted quantity, such as `87 %`; with one decimal below 10 %."""
+    """Return a share of a measured or predicted quantity, such as `87 %`, with one decimal below 10 %."""
     if not whole:
         return NOTHING
     value = 100 * part / whole
@@ -106,7 +106,7 @@ def percent(part: float, whole: float = 1.0) -> str:
 
 def duration(seconds: float) -> str:
     """Return, for example, `3.19 ms`; long durations in minutes, hours or days: `1.58 days`."""
-    # less than two minutes or hours are shown in the next smaller unit
+    # less than two minutes, two hours or a day is shown in the next smaller unit
     for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length or (name == "days" and seconds >= length):
             return f"{ratio(seconds / length)} {name}"
@@ -117,7 +117,7 @@ def parse_data(text: str) -> int:
     """Return the number of bytes of a size such as `2GiB`, `64 MiB`, `1.5 GB` (powers of 1000) or `4096`.
 
     Raises:
-        ValueError: not a size.
+        ValueError: the text is not a size, or the size is below 1 byte.
     """
     number, unit = text.strip(), ""
     while number and not (number[-1].isdigit() or number[-1] == "."):
@@ -127,7 +127,7 @@ def parse_data(text: str) -> int:
     try:
         size = Decimal(number) * factors[unit.strip().lower()]
     except (InvalidOperation, KeyError):
-        raise ValueError(f"{text!r} is not a size; expected for example 2GiB, 512MiB or 24GB") from None
+        raise ValueError(f"{text!r} is not a size; expected, for example, 2GiB, 512MiB or 24GB") from None
     if size < 1:
-        raise ValueError(f"{text!r}: expected one byte or more")
+        raise ValueError(f"{text!r}: expected at least one byte")
     return int(size)

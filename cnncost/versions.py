@@ -1,4 +1,4 @@
-"""Installed versions, read without importing anything, and the torch versions on which the figures are tested."""
+"""Installed versions, found without importing the packages, and the torch versions on which the figures are tested."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 __version__ = "0.2.0"
 """Version of cnncost."""
 OLDEST, NEWEST = (2, 9), (2, 15)
-"""The oldest torch version that is accepted, and the newest on which the whole test suite has passed."""
+"""The oldest accepted torch version, and the newest on which the whole test suite has passed."""
 
 
 @cache
 def torch_version() -> str:
-    """Return the installed torch's `__version__`, such as `2.13.0+cpu`, without importing it; "none" if there is none.
+    """Return torch's `__version__`, such as `2.13.0+cpu`, without importing torch; "none" if it is not installed.
 
-    Reads torch/version.py, because a package's metadata may lack the build suffix.
+    It is read from torch/version.py if possible, because the package's metadata may lack the build suffix.
     """
     module = sys.modules.get("torch")
     if version := getattr(module, "__version__", None):

@@ -18,6 +18,12 @@ WARM = Path(__file__).parent / "warm"
 os.environ["CNNCOST_NO_CACHE"] = "1"  # processes that tests start analyze anew; tests/cache turns it on
 
 
+def pytest_xdist_auto_num_workers() -> int | None:
+    """On two cores, `-n auto` starts three workers: a fifth of the time a test waits, for a process or for a clock."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 3 if cores == 2 else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Importing all tests makes a million objects, which collections would walk over some twenty times.

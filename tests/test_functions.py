@@ -170,7 +170,7 @@ def test_what_is_wrong(call: Any, told: str) -> None:
 
 def test_a_report_from_a_file_has_no_times(here: Path) -> None:
     cnncost.analyze(net(), "1x3x8x8").save("r.json")
-    with pytest.raises(cnncost.CnncostError, match="has no graph; give the model"):
+    with pytest.raises(cnncost.CnncostError, match="has no graph; analyze the model itself"):
         cnncost.roofline("r.json", device="h100")
 
 

@@ -223,7 +223,7 @@ def test_a_mask_of_unknown_values_is_an_upper_bound():
     report = cnncost.analyze(Do(), (*shapes(4, 4), (4, 4))).with_masks()
     assert (report.totals.macs_unmasked, report.totals.mask_unknown) == (macs(16), True)
     assert f"≤{macs(16)}" in str(report)
-    assert "the mask is not known" in report.explain("")
+    assert "the mask is unknown" in report.explain("")
     assert report.layers[0].mask_unknown
     assert "mask_unknown" in report.to_csv().splitlines()[0]
 

@@ -233,7 +233,7 @@ def test_a_file_of_it_is_partial_as_well():
 @pytest.mark.parametrize("form", ["memory", "with_memory"])
 def test_there_are_no_memory_figures(form):
     report = failed(Net())
-    with pytest.raises(CnncostError, match=r"they need the whole forward \(forward failed in middle \(Linear\)\)"):
+    with pytest.raises(CnncostError, match=r"they need a complete forward \(forward failed in middle \(Linear\)\)"):
         report.with_memory() if form == "with_memory" else report.memory
 
 

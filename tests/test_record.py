@@ -122,7 +122,7 @@ def test_options_reach_a_named_model() -> None:
 
 
 REFUSED = [
-    pytest.param(lambda: cnncost.record(net(), "1x3x8x8"), "a Graph has been recorded already", id="a Graph"),
+    pytest.param(lambda: cnncost.record(net(), "1x3x8x8"), "a Graph is already recorded", id="a Graph"),
     pytest.param(net, "model_args are for a specification", id="arguments of a built model"),
 ]
 

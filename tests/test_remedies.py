@@ -1,5 +1,6 @@
 """What a message says to do works on the case that raised it: each row fails as told, and then does as it was told."""
 
+import operator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -100,10 +101,22 @@ OF_ARRAYS = {
     "an array of another type": Do(
         lambda self, x: self.conv(torch.tensor(x.astype("float32").T)), conv=nn.Conv2d(3, 4, 3)
     ),
+    "an array added to in place": Do(
+        lambda self, x: self.conv(torch.tensor(operator.imul(np.ones_like(PICTURE), x > 0).T)), conv=nn.Conv2d(3, 4, 3)
+    ),
+    "an array for a legacy constructor": Do(
+        lambda self, x: self.conv(torch.FloatTensor(x).permute(2, 0, 1)), conv=nn.Conv2d(3, 4, 3)
+    ),
     "an array transposed": Do(lambda self, x: self.conv(torch.tensor(x.transpose(2, 0, 1))), conv=nn.Conv2d(3, 4, 3)),
 }
 
+SAMPLER = Do(lambda self, size: self.conv(torch.randn(size)), conv=nn.Conv2d(3, 3, 3))
+
 CASES = [
+    pytest.param(
+        analyzed(SAMPLER, (2, 3, 8, 8)), "give numbers as cnncost.literal((2, 3, 8, 8))",
+        [analyzed(SAMPLER, cnncost.literal((2, 3, 8, 8)))], id="sizes read as a tensor's shape",
+    ),
     *[
         pytest.param(
             analyzed(model, PICTURE), "a function that holds the array, as in analyze(lambda x: model(x, array), x)",
@@ -282,7 +295,7 @@ class Registered(nn.Module):
 
 def test_a_second_rule_takes_the_place_of_the_first_as_told():
     with cnncost.custom_rules({Registered: lambda module, x: cnncost.custom(x)}):
-        with pytest.raises(ValueError, match="pass replace=True to take its place"):
+        with pytest.raises(ValueError, match="pass replace=True to replace it"):
             cnncost.module_rule(Registered)(lambda module, x: cnncost.custom(x))
         cnncost.module_rule(Registered, replace=True)(lambda module, x: cnncost.custom(x, cnncost.macs("N", 7)))
         assert cnncost.analyze(Registered(), (2, 3)).totals.macs == 7
@@ -319,7 +332,7 @@ COMMANDS = [
     ),
     (
         ("memory", "lenet5", "--inference", "--optimizer", "sgd"),
-        "leave out --optimizer",
+        "omit --optimizer",
         ("memory", "lenet5", "--inference"),
     ),
     (

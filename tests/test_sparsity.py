@@ -343,5 +343,5 @@ def test_it_takes_what_analyze_takes(tmp_path, name, activations):
 
 
 def test_a_method_is_refused():
-    with pytest.raises(cnncost.CnncostError, match="name the model alone"):
+    with pytest.raises(cnncost.CnncostError, match="give the model alone"):
         cnncost.effective_macs("lenet5#features", "1x1x32x32")

@@ -1,1 +1,1 @@
-"""Measuring: timers, this machine's ceilings, networks end to end and layer by layer. Independent of predictions."""
+"""Measurements, independent of predictions: timers, this machine's ceilings, networks as a whole and by layer."""

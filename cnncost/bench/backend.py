@@ -1,4 +1,4 @@
-"""Backends of the benchmark: a small class each for CPU and CUDA, with everything that differs between them."""
+"""Backends of the benchmark: one small class for the CPU and one for CUDA hold everything that differs between them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64, "float32": torch.float32, "tf32": torch.float32, "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }  # fmt: skip
-"""Number formats that networks can run in."""
+"""The torch dtype of each number format that networks can run in."""
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
+"""Parts of the CPU allocator's messages, in lower case."""
 
 
 class Mark(Protocol):
-    """A point in time on the device's own timeline."""
+    """A point in time on the device's timeline."""
 
     def until(self, later: Any) -> float:
-        """Return the seconds to a later mark of the same backend; call `sync` first."""
+        """Return the seconds until a later mark of the same backend; call `sync` before."""
 
 
 class Backend(Protocol):
@@ -35,16 +36,16 @@ class Backend(Protocol):
     device: torch.device
 
     def sync(self) -> None:
-        """Wait until all started work has finished."""
+        """Wait until all submitted work has finished."""
 
     def mark(self) -> Mark:
-        """Return a mark for the time at which all work started so far finishes."""
+        """Return a mark for the time at which all work submitted so far has finished."""
 
     def peak_memory(self, run: Callable[[], object], allocated: int) -> int | None:
         """Return the most bytes alive during `run`; `allocated` bytes are alive before it. None if unknown."""
 
     def forget(self) -> None:
-        """Release memory that the allocator caches."""
+        """Collect garbage, and release memory that the allocator caches."""
 
 
 class Cpu:
@@ -62,11 +63,11 @@ class Cpu:
         return CpuMark(time.perf_counter())
 
     def peak_memory(self, run: Callable[[], object], allocated: int) -> int | None:
-        """Return the peak by the profiler's allocation events: torch's allocations, without libraries' workspaces."""
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it logs its start and stop to stderr
+        """Return the peak from the profiler's allocation events: torch's allocations, without libraries' workspaces."""
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise Kineto logs its start and stop to stderr
         from torch.profiler import ProfilerActivity, profile
 
-        # acc_events: some versions of torch warn if it is not given
+        # some versions of torch warn if acc_events is not given
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
             run()
         alive = peak = 0
@@ -114,7 +115,7 @@ class Cuda:
         return CudaMark(event)
 
     def peak_memory(self, run: Callable[[], object], allocated: int) -> int | None:
-        """Return the peak by the caching allocator, whose count already includes `allocated`."""
+        """Return the peak that the caching allocator reports; it already includes `allocated`."""
         del allocated
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -138,7 +139,7 @@ class CudaMark:
 
 
 def backend(name: str) -> Backend:
-    """Return the backend of this name. Raises BenchError if it isn't available here."""
+    """Return the backend of this name. Raises BenchError if there is none, or if it isn't available here."""
     if name == "cpu":
         return Cpu()
     if name == "cuda":
@@ -147,12 +148,12 @@ def backend(name: str) -> Backend:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means out of memory; the CPU allocator's has no type of its own, only a known text."""
+    """Return whether an error means out of memory. The CPU allocator raises a plain RuntimeError with a known text."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY)
 
 
 def page_faults() -> int:
-    """Return the number of this process's page faults so far: a page is mapped when it is first touched."""
+    """Return this process's minor page faults so far; the first access to a new page causes one."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,6 +1,6 @@
-"""Measures the ceilings of this machine: large matrix products, copies by size, launches, convolutions, pools.
+"""Measures the ceilings of this machine: large matrix products, copies by size, launches, convolutions, pooling.
 
-The shapes belong to no particular network: round channel numbers, square images. A ceiling is the best of several
+The shapes come from no particular network: round numbers of channels, square images. A ceiling is the best of several
 runs, so that a busy moment does not lower it.
 """
 
@@ -23,22 +23,22 @@ from cnncost.devices.model import NOISY, Device, Level, Rate
 
 _MIB = 1 << 20
 _WORKING_SETS = [_MIB // 4, _MIB, 4 * _MIB, 16 * _MIB, 64 * _MIB]
-"""Sizes of copies that may fit into caches, in bytes."""
+"""Bytes of copies that may fit into a cache: source and target together."""
 _MAIN = 512 * _MIB
-"""Bytes of a copy that measures main memory: too large for caches."""
+"""Bytes of a copy that measures a CPU's main memory: too large for its caches."""
 _FASTER = 1.15
-"""A working set counts as a cache level if its copy is faster by this factor than the next larger one's."""
+"""A working set counts as a cache level if copying it is faster by this factor than the next larger one and `_MAIN`."""
 _QUICK = Budget(warm_up=0.1, seconds=0.8, least=5, most=200, narrow=0.005)
 _LAUNCHES = 200
-"""Number of launches that are timed together, to fill a GPU's queue."""
+"""Number of launches that are timed together, enough to fill a GPU's queue."""
 _BATCH = {"cuda": 128, "cpu": 8}
 """Batch sizes of the convolutions."""
 _SIDES = {"cuda": (4096, 8192), "cpu": (256, 1024, 2048)}
 """Sides of the square matrices, smallest first."""
 _IMAGES = {"cuda": (28,), "cpu": (7, 28)}
-"""Image sides of the convolutions. The small one first: 28x28 takes ten seconds if a format is emulated."""
+"""Image sides of the convolutions, smallest first: 28×28 takes ten seconds on a CPU that emulates the format."""
 _LONG = 0.5
-"""Seconds: a size that would take longer is not tried, as its rate would hardly differ from the smaller one's."""
+"""Seconds per run above which a size is skipped: its rate would hardly differ from that of the size before."""
 
 
 def measure(
@@ -48,12 +48,12 @@ def measure(
 
     Args:
         on: `cpu` or `cuda`.
-        name: name of the Device.
-        threads: for a CPU; by default as many as torch uses.
-        on_step: called with a description of the next measurement.
+        name: name of the Device; by default `this-cpu` or `this-cuda`.
+        threads: number of CPU threads; by default as many as torch uses.
+        on_step: called with a description of each measurement before it starts.
 
     Raises:
-        BenchError: no CUDA device.
+        BenchError: `on` is neither `cpu` nor `cuda`, or there is no CUDA device.
     """
     machine, clock = backend(on), SystemClock()
     start, others = clock.now(), clock.others()
@@ -64,7 +64,7 @@ def measure(
         on_step("copies")
         caches, bandwidth = _copies(machine)
         on_step("launches")
-        # a view, such as the layout op here, launches nothing on a GPU
+        # the layout op here is a view, which launches no kernel on a GPU
         launches = {kind: _launch(machine, *small) for kind, small in _SMALL.items() if on == "cpu" or kind != "layout"}
         on_step("convolutions and pools")
         rates = _rates(machine, launches, flops)
@@ -81,11 +81,11 @@ def measure(
 
 
 def _noise(clock: Clock, start: float, others: float | None) -> str:
-    """Return a note if other programs were busy meanwhile, which makes the ceilings too low; else empty."""
+    """Return a note if other programs kept the CPU busy meanwhile, which lowers the ceilings; else an empty string."""
     after = clock.others()
     if others is None or after is None:
         return ""
-    # [1.0]: any time will do, as only the share of other programs is of interest
+    # [1.0]: any time will do, because only the other programs' share matters
     noise = summary([1.0], clock.now() - start, max(0.0, after - others)).noise
     return f", {NOISY}: {noise[0]}" if noise else ""
 
@@ -118,7 +118,7 @@ def _products(machine: Backend) -> dict[str, float]:
 
 
 def _by_size(flops: Callable[[int], float], measured: Callable[[int], float], sizes: Sequence[int]) -> float:
-    """Return the best FLOP/s over the sizes; stops before a size that would take too long, as in an emulated dtype."""
+    """Return the best FLOP/s over the sizes; stop before one that would take too long, as with an emulated dtype."""
     reached = 0.0
     for size in sizes:
         if reached and flops(size) / reached > _LONG:
@@ -138,7 +138,7 @@ def _product(machine: Backend, name: str, size: int) -> float:
 
 
 def _copies(machine: Backend) -> tuple[tuple[Level, ...], float]:
-    """Return the cache levels, and the bandwidth of main memory, in bytes per second read plus written."""
+    """Return a CPU's cache levels (none on a GPU) and main memory's bandwidth: bytes read plus written per second."""
     main = _copy(machine, _MAIN if machine.name == "cpu" else 4 * _MAIN)
     if machine.name != "cpu":
         return (), main
@@ -166,7 +166,7 @@ _SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv": (lambda: nn.Conv2d(4, 4, 5, padding=2), (1, 4, 8, 8)),  # 3x3 on so small an image takes a shortcut
     "layout": (nn.Flatten, (1, 4, 4)),
 }
-"""By op kind, a module and an input with almost no work, so that its time is the launch time."""
+"""By op kind, a module and an input shape with so little work that the time is the launch time."""
 
 
 def _launch(machine: Backend, module: Callable[[], nn.Module], shape: tuple[int, ...]) -> float:
@@ -176,9 +176,9 @@ def _launch(machine: Backend, module: Callable[[], nn.Module], shape: tuple[int,
 
 
 def _rates(machine: Backend, launches: dict[str, float], flops: dict[str, float]) -> dict[str, Rate]:
-    """Return launch times and FLOP/s by op kind: of convolutions by dtype, of pools on a CPU for any dtype.
+    """Return launch times by op kind, with the FLOP/s of convolutions by dtype and, on a CPU, of pooling.
 
-    A CPU's kernels of pools don't use vector instructions, so that the dtype does not matter.
+    The dtype doesn't matter for pooling on a CPU, because those kernels don't use vector instructions.
     """
     rates = {kind: Rate({}, seconds) for kind, seconds in launches.items() if kind != "pointwise"}
     reached = {}
@@ -189,7 +189,7 @@ def _rates(machine: Backend, launches: dict[str, float], flops: dict[str, float]
             continue
     rates["conv"] = Rate(reached, launches["conv"])
     if machine.name == "cpu":
-        # FLOPs per output: k² − 1 comparisons of a max pool, k² − 1 additions and a division of an average pool
+        # FLOPs per output: k² − 1 comparisons for max pooling, k² − 1 additions and a division for average pooling
         pools = [(nn.MaxPool2d(2), 3), (nn.MaxPool2d(3, 2, 1), 8), (nn.AvgPool2d(2), 4)]
         mean = geometric_mean([_pool(machine, module, flops_per_output) for module, flops_per_output in pools])
         rates["pool"] = Rate({"any": mean}, launches["pool"])
@@ -222,21 +222,22 @@ def _convolution_at(machine: Backend, name: str, side: int) -> float:
 
 
 def _pool(machine: Backend, module: nn.Module, flops_per_output: int) -> float:
-    """Return the FLOP/s of a pool."""
+    """Return the FLOP/s of a pooling module on a fixed input."""
     x = torch.randn(4, 64, 56, 56, device=machine.device)
     outputs: int = module(x).numel()
     return flops_per_output * outputs / _best(machine, lambda: module(x))
 
 
 def _fresh(machine: Backend) -> Level | None:
-    """Return the size above which new tensors always get new pages, and the bandwidth of mapping them.
+    """Return the size in bytes above which each new tensor gets new pages, and the bandwidth of mapping them.
 
-    None if there is no such size, or if mapping takes no measurable time.
+    None if none of the tried sizes does, or if mapping takes no measurable time.
 
-    glibc uses mmap for blocks above a threshold that grows to 32 MiB: freeing one returns it to the system at once.
+    glibc allocates blocks above a threshold, which grows up to 32 MiB, by mmap; freeing such a block returns it to the
+    system at once.
     """
     sizes = [4 * _MIB, 16 * _MIB, 31 * _MIB, 33 * _MIB, 64 * _MIB]
-    faulting = [size for size in sizes if _faults(size) > size // 4096 // 2]  # more than half of its pages of 4 KiB
+    faulting = [size for size in sizes if _faults(size) > size // 4096 // 2]  # on more than half of its 4 KiB pages
     if not faulting:
         return None
     largest_kept = max((size for size in sizes if size < faulting[0]), default=1)
@@ -248,7 +249,7 @@ def _fresh(machine: Backend) -> Level | None:
 
 
 def _faults(size: int) -> float:
-    """Return the page faults when allocating a tensor of this many bytes, after the allocator has warmed up."""
+    """Return the page faults per allocation of a tensor of this many bytes, after the allocator has warmed up."""
     x, times = torch.randn(size // 4), 4
     for _ in range(3):
         x + 1
@@ -261,9 +262,9 @@ def _faults(size: int) -> float:
 def _copies_operands(machine: Backend, flops: float, bandwidth: float) -> bool:
     """Return whether convolutions first copy their weights into another layout.
 
-    On a small image such copies take most of the time, so the time beyond the FLOPs shows them.
+    On a small image such copies take most of the time, so they show as time that the FLOPs don't explain.
     """
     layer, x = nn.Conv2d(512, 512, 3, padding=1), torch.randn(1, 512, 7, 7)
     weights = 512 * 512 * 9 * 4
     beyond = _best(machine, lambda: layer(x)) - 2 * 512 * 512 * 9 * 49 / flops
-    return beyond > weights / bandwidth  # the roofline includes reading them once; copying reads and writes
+    return beyond > weights / bandwidth  # reading them once takes this long anyway; copying, twice as long

@@ -1,4 +1,4 @@
-"""Properties of the measured machine, to interpret the numbers."""
+"""Properties of the measured machine, which help to interpret the numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnncost import units
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Properties of the machine; strings are empty if unknown."""
+    """Properties of the machine; unknown strings are empty, unknown numbers None."""
 
     cpu: str
     cores: int
@@ -33,16 +33,16 @@ class Host:
     load: float | None
 
     def processor(self, on: str) -> str:
-        """Return the name of the measured processor."""
+        """Return the name of the measured processor; `on` itself if unknown."""
         return (self.gpu if on == "cuda" else self.cpu) or on
 
     def memory(self, on: str) -> float | None:
-        """Return the measured processor's memory in bytes."""
+        """Return the bytes of the measured processor's memory; None if unknown."""
         found = self.gpu_memory if on == "cuda" else self.memory_bytes
         return None if found is None else float(found)
 
     def summary(self, on: str) -> str:
-        """Return one line, as in `2 threads on 2 cores, Linux 6.8.0, torch 2.13.0`."""
+        """Return a one-line summary such as `2 threads on 2 cores, Linux 6.8.0, torch 2.13.0`."""
         if on == "cuda":
             return f"driver {self.driver or 'unknown'}, CUDA {self.cuda}, torch {self.torch}"
         threads, cores = units.counted(self.threads, "thread"), units.counted(self.cores, "core")
@@ -66,7 +66,7 @@ def host_record(on: str = "cpu") -> Host:
 
 
 def _cpu() -> str:
-    """Return the processor's name with its vector instructions, as the name is often vague in virtual machines."""
+    """Return the processor's name and vector extensions, because the name alone is often vague in virtual machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -94,7 +94,7 @@ def _load() -> float | None:
 
 
 def _driver() -> str:
-    """Return the driver's version from nvidia-smi, if installed: torch does not report it."""
+    """Return the driver's version from nvidia-smi, because torch does not report it; empty if that fails."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603  # a fixed command

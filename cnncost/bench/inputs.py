@@ -1,4 +1,4 @@
-"""Random inputs for timing; several are used in turn, so that no run finds its input in a cache."""
+"""Random inputs for timing; several are used in turn, so that runs don't find their inputs in a cache."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from cnncost.shapes import Literal, TensorText, parse_shape
 _MOST_INPUTS = 4
 """Maximum number of inputs that are used in turn."""
 _MOST_BYTES = 1 << 30
-"""Maximum bytes of these inputs together."""
+"""Maximum total bytes of these inputs; one input is always made."""
 
 
 def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
-    """Return several random inputs for a description: floats are normally distributed, integers 0 or 1.
+    """Return one or more random inputs for a description: floats are normally distributed, integers 0 or 1.
 
-    Tensors of integers that are given instead of shapes stay as they are.
+    Literals, and tensors of other than floating-point dtypes that are given instead of shapes, keep their values.
 
     Raises:
-        InputError: the description is not a shape, nor a tuple or dict of shapes.
+        InputError: the description is not a shape, a tensor, a literal, or a tuple, list or dict of these; or it names
+            an unknown dtype.
     """
     torch.manual_seed(0)
     first = random_input(inputs, device, dtype)
@@ -31,7 +32,7 @@ def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
 
 
 def random_input(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """Return one input for a description. Raises InputError like `rotated`."""
+    """Return one input for a description. Raises InputError as `rotated` does."""
     if isinstance(inputs, str):
         return random_input(parse_shape(inputs), device, dtype)
     if isinstance(inputs, TensorText):
@@ -39,7 +40,7 @@ def random_input(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if isinstance(inputs, Literal):
         return inputs.value
     if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point() and not inputs.is_meta:
-        return inputs.to(device)  # lengths and indices: random ones would be invalid
+        return inputs.to(device)  # lengths or indices: random values would be invalid
     if isinstance(inputs, torch.Tensor):
         return _random(tuple(inputs.shape), device, dtype if inputs.is_floating_point() else inputs.dtype)
     if isinstance(inputs, dict):

@@ -1,4 +1,4 @@
-"""Measures the seconds of each module call by temporary forward hooks; a parent's exclude its children's."""
+"""Measures the time of each module call, excluding its children, with temporary forward hooks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cnncost.bench.result import Place
 
 
 class Recorder:
-    """Records a mark at the start and end of each forward; `end_run` turns the marks of a run into seconds.
+    """Records a mark at the start and end of each module's forward; `end_run` turns the marks of a run into seconds.
 
-    `runs` has a dict for each run: the seconds of each module call without its children's, by (path, number of the
+    `runs` holds a dict for each run: the seconds of each module call, excluding its children, by (path, number of the
     call from 1), as in a Report's rows.
     """
 
@@ -26,11 +26,11 @@ class Recorder:
         self._events: list[tuple[str, bool, Any]] = []
 
     def enter(self, path: str) -> None:
-        """Mark the start of a forward."""
+        """Mark the start of a module's forward."""
         self._events.append((path, True, self.backend.mark()))
 
     def leave(self, path: str) -> None:
-        """Mark the end of a forward."""
+        """Mark the end of a module's forward."""
         self._events.append((path, False, self.backend.mark()))
 
     def end_run(self) -> None:
@@ -39,7 +39,7 @@ class Recorder:
         self._events = []
 
     def medians(self) -> dict[Place, float]:
-        """Return the median seconds over runs, by module call."""
+        """Return the median seconds over all runs, by module call; a run without the call counts as 0."""
         places = dict.fromkeys(place for run in self.runs for place in run)
         return {place: median(run.get(place, 0.0) for run in self.runs) for place in places}
 
@@ -49,14 +49,14 @@ class Recorder:
 
 
 def exclusive(events: list[tuple[str, bool, Any]]) -> dict[Place, float]:
-    """Return the seconds of each module call without its children's.
+    """Return the seconds of each module call, excluding its children.
 
     Args:
-        events: (path, whether a call starts or ends, mark), in order.
+        events: (path, True if a call starts and False if it ends, mark), in order.
     """
     seconds: dict[Place, float] = {}
     calls: dict[str, int] = {}
-    stack: list[tuple[Place, Any, float]] = []  # call, start, seconds of its children
+    stack: list[tuple[Place, Any, float]] = []  # (call, start, seconds of its children)
     for path, begins, mark in events:
         if begins:
             calls[path] = calls.get(path, 0) + 1
@@ -73,7 +73,7 @@ def exclusive(events: list[tuple[str, bool, Any]]) -> dict[Place, float]:
 
 @contextmanager
 def recording(model: nn.Module, backend: Backend) -> Iterator[Recorder]:
-    """Context manager that records every module's forward."""
+    """Record every module's forward while in this context."""
     recorder = Recorder(backend)
     handles = []
     try:

@@ -11,7 +11,10 @@ Status: TypeAlias = Literal["measured", "out of memory", "not tried", "failed"]
 
 
 Place: TypeAlias = tuple[str, int]
-"""A module's path, and which call of it this is, from 1. Its label, `a#2`, may be the path of another module."""
+"""A module call: the module's path, and the number of the call from 1.
+
+It is no label such as `a#2`, because another module may have that as its path.
+"""
 
 
 class Case(NamedTuple):
@@ -19,9 +22,9 @@ class Case(NamedTuple):
 
     Attributes:
         batch: batch size; None: that of the given inputs.
-        dtype: number format of floating-point parameters and inputs; `tf32` is float32 with TF32 products.
-        training: whether forward and backward are run in training mode, instead of forward alone in eval mode.
-        compiled: whether the network is compiled by `torch.compile`.
+        dtype: number format of floating-point parameters and inputs; `tf32` is float32 with products in TF32.
+        training: whether to run forward and backward in train mode, instead of forward alone in eval mode.
+        compiled: whether to compile the network with `torch.compile`.
     """
 
     batch: int | None
@@ -38,12 +41,11 @@ class NetworkTiming:
         model: name of the network.
         case: settings of the run.
         status: `measured`, or why there are no numbers; `note` has details.
-        timing: end-to-end time.
-        layers: seconds by module call, a path and the number of the call from 1, each call's own share; empty if they
-            can't be measured (compiled).
-        instrumented: median seconds of the runs in which the layers were timed.
-        peak_memory: bytes alive at the peak, weights and inputs included.
-        faults: page faults per run.
+        timing: end-to-end time; None unless measured.
+        layers: median seconds of each module call, excluding its children; empty if compiled or not measured.
+        instrumented: median seconds of the runs in which the layers were timed; None if they were not.
+        peak_memory: bytes alive at the peak, weights and inputs included; None if unknown.
+        faults: page faults per run; None unless measured.
     """
 
     model: str
@@ -58,7 +60,7 @@ class NetworkTiming:
 
     @property
     def overhead(self) -> float | None:
-        """Slowdown from timing the layers, as a fraction of the plain time; None if unknown."""
+        """Slowdown caused by timing the layers, as a fraction of the median without it; None if unknown."""
         if self.timing is None or self.instrumented is None:
             return None
         return self.instrumented / self.timing.median - 1

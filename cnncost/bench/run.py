@@ -24,11 +24,11 @@ from cnncost.sources.resolve import Resolved
 from cnncost.sources.source import ModelSource
 
 LONG = 1.0
-"""Seconds per run above which layers are timed in the main runs: the hooks' overhead is negligible then."""
+"""Seconds per run above which layers are timed in the same runs as the network: the hooks' overhead is negligible."""
 _LONG_RUNS = 3
-"""How often a run longer than `LONG` is repeated."""
+"""Number of timed runs of a network that takes longer than `LONG`."""
 _VERY_LONG = 4.0
-"""Seconds per run above which it is only repeated twice."""
+"""Seconds per run above which there are only two timed runs."""
 
 
 def measure(
@@ -38,27 +38,28 @@ def measure(
     budget: Budget = Budget(),  # noqa: B008  # frozen
     shortage: Callable[[Case], str] = lambda _: "",
 ) -> Iterator[NetworkTiming]:
-    """Measure a network in each case, in order; cases that don't fit or fail yield a row with the reason.
+    """Measure a network in each case, in order; a case that doesn't fit or that fails yields a row with the reason.
 
-    After a batch runs out of memory, larger ones of its kind are skipped; smaller ones still run.
+    After a case runs out of memory, cases with an equal or larger batch and the same other settings are skipped; those
+    with a smaller batch still run.
 
     Args:
         resolved: the network, rebuilt with weights for each case, and its inputs.
         cases: settings to run.
         backend: where to run.
-        budget: time limits, for each case.
-        shortage: called before a case runs; returns a message if memory is too small for it, else an empty string.
-            Otherwise a system that overcommits memory would kill the program.
+        budget: time limits for each case.
+        shortage: called before each case; returns a message if there is too little memory for it, else an empty string.
+            Without this check, a system that overcommits memory would kill the process.
 
     Raises:
-        BenchError: networks can't run in a requested number format.
+        BenchError: a case's number format is not supported on the backend.
         CnncostError: the model can't be built.
     """
     for case in cases:
         check(case, backend)
-    too_large: dict[tuple[object, ...], int] = {}  # by kind of case, the smallest batch that ran out of memory
+    too_large: dict[tuple[object, ...], int] = {}  # the smallest batch that ran out of memory, by kind of case
     for case in cases:
-        kind, limit = case[1:], too_large.get(case[1:])  # case[1:]: all of the case but its batch size
+        kind, limit = case[1:], too_large.get(case[1:])  # case[1:]: everything except the batch size
         if limit is not None and case.batch is not None and case.batch >= limit:
             yield NetworkTiming(resolved.title, case, "not tried", f"batch {limit} ran out of memory")
             continue
@@ -124,7 +125,7 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
 
 
 def _built(source: ModelSource) -> nn.Module:
-    """Build the network with weights. Out-of-memory errors propagate unchanged, for the caller to classify."""
+    """Build the network with weights. A RuntimeError or MemoryError is raised unwrapped: it may mean out of memory."""
     try:
         model: nn.Module = source.build(weights=True)
     except SourceError as error:
@@ -137,7 +138,7 @@ def _built(source: ModelSource) -> nn.Module:
 def _long(
     row: NetworkTiming, elapsed: float, model: nn.Module, step: Callable[[], None], backend: Backend
 ) -> NetworkTiming:  # fmt: skip
-    """Time layers and the whole together in a few runs; the run for peak memory was the warm-up."""
+    """Time the layers and the whole network in the same few runs; the run for peak memory was the warm-up."""
     clock, runs = SystemClock(), _LONG_RUNS if elapsed < _VERY_LONG else 2
     faults, start, others = page_faults(), clock.now(), clock.others()
     layers, times = _recorded(model, step, backend, runs)
@@ -152,7 +153,7 @@ def _long(
 def _recorded(
     model: nn.Module, step: Callable[[], None], backend: Backend, runs: int, warm_up: int = 0
 ) -> tuple[dict[Place, float], list[float]]:
-    """Return the median seconds by module call, and the total seconds of each run."""
+    """Return the median seconds of each module call, and the seconds of each run."""
     clock, times = SystemClock(), []
     with recording(model, backend) as recorder:
         for _ in range(warm_up + runs):
@@ -168,8 +169,8 @@ def _recorded(
 def _step(model: nn.Module, case: Case, inputs: Iterator[Any], autocast: Any = None) -> Callable[[], None]:
     """Return a function that runs the case once, on the next input.
 
-    It runs forward; in training also backward of the sum of the outputs, with newly allocated gradients. Forward and
-    loss run under autocast, if one is given.
+    It runs forward and, in a training case, backward from the sum of the outputs, which allocates new gradients. With
+    `autocast`, forward and the sum run under it.
     """
     run = torch.compile(model) if case.compiled else model
 
@@ -191,7 +192,7 @@ def _step(model: nn.Module, case: Case, inputs: Iterator[Any], autocast: Any = N
 
 
 def _compile(step: Callable[[], None], backend: Backend) -> None:
-    """Run once, so that compilation is not measured. Raises RuntimeError if torch.compile fails."""
+    """Run once, so that compilation is not timed. Raises RuntimeError if that fails."""
     try:
         step()
         backend.sync()
@@ -211,7 +212,7 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 @contextmanager
 def _precision(dtype: str) -> Iterator[None]:
-    """Context manager: on CUDA, `float32` uses full precision, and only `tf32` tensor cores."""
+    """On CUDA, allow TF32 products in this context for `tf32` only, so that `float32` has full precision."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = dtype == "tf32"

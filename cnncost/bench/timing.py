@@ -13,11 +13,11 @@ from typing import NamedTuple, Protocol
 _SPREAD, _DRIFT, _OTHERS = 0.10, 0.05, 0.10
 """Limits above which a measurement counts as noisy.
 
-They are the interquartile range over the median, the relative distance of the medians of the first and second half, and
-the share of CPU time that other programs used.
+They apply to the interquartile range divided by the median, to the relative difference between the medians of the first
+and the second half of the runs, and to the CPU time that other programs used, as a share of one core.
 """
 _TICK = 0.3
-"""Seconds below which the system's CPU times (in ticks of 10 ms) are too coarse."""
+"""Shortest measurement, in seconds, for which the system's CPU times (ticks of 10 ms) are precise enough."""
 
 
 class Clock(Protocol):
@@ -27,7 +27,7 @@ class Clock(Protocol):
         """Return the seconds since an arbitrary start."""
 
     def others(self) -> float | None:
-        """Return the CPU seconds used by other programs or stolen by the hypervisor so far; None if unknown."""
+        """Return the CPU seconds that other programs used, or the hypervisor stole, so far; None if unknown."""
 
 
 class SystemClock:
@@ -37,7 +37,7 @@ class SystemClock:
         return time.perf_counter()
 
     def others(self) -> float | None:
-        try:  # the first line has the ticks of all CPUs
+        try:  # the first line sums the ticks of all CPUs
             fields = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
         except (OSError, ValueError):
             return None
@@ -50,11 +50,11 @@ class Budget(NamedTuple):
     """Limits of a measurement.
 
     Attributes:
-        warm_up: maximum seconds of warm-up.
-        seconds: maximum seconds of repeats, unless fewer than `least` are done.
+        warm_up: seconds after which warm-up ends, once at least two calls are done.
+        seconds: seconds after which repeats end, once at least `least` are done.
         least, most: minimum and maximum number of repeats.
-        narrow: repeats end when the median's confidence interval (McGill, Tukey, Larsen 1978: ± 1.57·IQR/√n) is
-            narrower than this fraction of the median.
+        narrow: repeats also end when 1.57·IQR/√n, half the width of the median's confidence interval (McGill, Tukey,
+            Larsen 1978), is at most this fraction of the median.
     """
 
     warm_up: float = 0.5
@@ -66,9 +66,9 @@ class Budget(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Measured seconds of one call: median, quartiles, and the shortest.
+    """Measured seconds per call: median, quartiles and minimum.
 
-    `noise` says why the numbers may be imprecise; empty on a quiet machine.
+    `noise` lists reasons why the numbers may be imprecise; it is empty on a quiet machine.
     """
 
     median: float
@@ -80,7 +80,7 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """The interquartile range over the median."""
+        """The interquartile range divided by the median."""
         return (self.q3 - self.q1) / self.median if self.median else 0.0
 
 
@@ -90,7 +90,7 @@ def timed(
     budget: Budget = Budget(),  # noqa: B008  # frozen
     clock: Clock | None = None,
 ) -> Timing:
-    """Time `run`, each call followed by `sync` to wait for asynchronous work."""
+    """Time `run`; each call is followed by `sync`, which waits for asynchronous work."""
     clock = clock or SystemClock()
     _warm(run, sync, budget, clock)
     times: list[float] = []
@@ -109,7 +109,7 @@ def timed(
 
 
 def _warm(run: Callable[[], object], sync: Callable[[], None], budget: Budget, clock: Clock) -> None:
-    """Warm up: at least two calls, until the time is used up or a call is hardly (2 %) faster than the previous one."""
+    """Call at least twice, until the time is used up or a call is at most 2 % faster than the previous one."""
     start, last = clock.now(), float("inf")
     while True:
         begin = clock.now()
@@ -132,7 +132,7 @@ def _enough(times: list[float], elapsed: float, budget: Budget) -> bool:
 
 
 def summary(times: list[float], elapsed: float = 0.0, stolen: float | None = None) -> Timing:
-    """Return median and quartiles of measured times, and signs of noise.
+    """Return the median and quartiles of measured times, and signs of noise.
 
     Args:
         times: seconds, in the order measured.

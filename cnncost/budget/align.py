@@ -1,8 +1,8 @@
 """Matches modules of the old and the new model, including renamed or moved ones.
 
-The trees are matched from the top down: the children of two matched modules are aligned in their order, so that the
-total similarity of the pairs is greatest (`in_order`). The modules left over on both sides are then matched anywhere in
-the tree: equal subtrees first, then those with most in common (`moved`).
+The trees are matched from the top down: the children of two matched modules are aligned, in order, such that the total
+similarity of the pairs is greatest (`in_order`). The modules left over on both sides are then matched wherever they are
+in the tree, each with the subtree that has the most in common with it (`moved`).
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from cnncost.budget.snapshot import Part, Snapshot
 from cnncost.budget.trees import MIN_SHARE, Subtree, Subtrees, Tree, similarity
 
 _Unnamed: TypeAlias = tuple[Subtree, tuple[int, ...]]
-"""A module without its name: its subtree and all figures."""
+"""A module apart from its name: its subtree and all its figures."""
 
 
 def align(old: Snapshot, new: Snapshot) -> dict[str, str]:
     """Return old path → new path of matched modules, each at most once.
 
-    The two models match each other, unless one wraps the other.
+    The two roots are matched, unless one model wraps the other.
     """
     subtrees = Subtrees()
     return _Alignment(Tree(old, subtrees), Tree(new, subtrees)).pairs
 
 
 def _path_of_wrapped(model: Tree, other: Tree) -> str:
-    """Return the path in `other` of the module of `model`'s class that shares most modules with it; "" if none."""
+    """Return the path of the module in `other` that is most similar to `model` and has its class; "" if none is."""
     whole = model.subtrees[""]
     candidates = [
         (model.all_subtrees.share(whole, subtree), path)
@@ -42,7 +42,7 @@ def _path_of_wrapped(model: Tree, other: Tree) -> str:
 
 
 class _Alignment:
-    """Matches the modules of two models; `pairs` has the new path of each matched module by its old path."""
+    """Matches the modules of two models; `pairs` maps the old path of each matched module to its new path."""
 
     def __init__(self, old: Tree, new: Tree) -> None:
         self.old, self.new = old, new
@@ -52,7 +52,7 @@ class _Alignment:
         self._pair_moved()
 
     def _roots(self) -> tuple[str, str]:
-        """Return the paths of the roots: the two models, or one model and its counterpart in the other, its wrapper."""
+        """Return the paths of the first pair: the two models, or one model and its counterpart inside its wrapper."""
         if self.old.root.class_name != self.new.root.class_name:
             inner = _path_of_wrapped(self.old, self.new)
             if inner:
@@ -61,7 +61,7 @@ class _Alignment:
         return "", ""
 
     def _pair_descendants(self, old: str, new: str) -> None:
-        """Pair two modules and their descendants."""
+        """Pair two modules, and match their descendants."""
         pending = [(old, new)]
         while pending:
             a, b = pending.pop()
@@ -69,7 +69,7 @@ class _Alignment:
             pending += self._match_siblings(self.old.children(a), self.new.children(b))
 
     def _match_siblings(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
-        """Match two lists of siblings in order; equal siblings at both ends are matched before the search."""
+        """Match two lists of siblings in order; equal siblings at either end are paired without a search."""
         pairs = []
         start = 0
         while start < min(len(a), len(b)) and self._equal(a[start], b[start]):
@@ -106,7 +106,7 @@ class _Alignment:
         return self._similarity(a, b, None)
 
     def _pair_moved(self) -> None:
-        """Pair the remaining modules: equal subtrees, then those with most in common, largest first."""
+        """Pair each remaining old module, largest first, with the new one that has the most in common with it."""
         taken = set(self.pairs.values())
         unpaired_old = [part for part in self.old.snapshot.parts if part.path not in self.pairs]
         unpaired_new = [part for part in self.new.snapshot.parts if part.path not in taken]
@@ -114,14 +114,14 @@ class _Alignment:
             return
         moved = Moved(self.new, unpaired_new, taken)
         for part in sorted(unpaired_old, key=lambda part: -self.old.subtrees[part.path].size):
-            if part.path in self.pairs:  # paired meanwhile, in a larger subtree
+            if part.path in self.pairs:  # paired meanwhile, as part of a larger subtree
                 continue
             partner = moved.best(part, self.old.subtrees[part.path])
             if partner is not None:
                 self._pair_unpaired(part.path, partner, taken)
 
     def _pair_unpaired(self, old: str, new: str, taken: set[str]) -> None:
-        """Pair two moved subtrees, except modules that are already paired."""
+        """Pair the modules of two moved subtrees, except those that are already paired."""
         pending = [(old, new)]
         while pending:
             a, b = pending.pop()

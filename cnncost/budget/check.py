@@ -22,7 +22,7 @@ from cnncost.reprs import line
 
 
 class Outcome(StrEnum):
-    """Result of a limit. Uncertain: the figure omits ops without a rule, which could change the result."""
+    """Result of checking a limit. Uncertain: the figure omits ops without a rule, which could change the result."""
 
     WITHIN = "within"
     OVER = "over"
@@ -33,12 +33,13 @@ class Judged(NamedTuple):
     """A checked limit.
 
     Attributes:
-        path: the deciding module, the one with least headroom; `""` for the model.
+        path: the module that decides the outcome: the one with the worst outcome, then the least headroom; `""` for the
+            model.
         modules: number of modules that the limit applies to; 0 for a limit on the model.
         used, bound: the figure and its bound.
-        baseline: the previous figure, if there is a baseline.
+        baseline: the previous figure; None without one.
         allowed: whether an uncertain outcome passes.
-        line: of a limit that doesn't pass, its line in the budget file; None if it passes, or the line is not known.
+        line: the limit's line in the budget file; None if it passes, or if the line is not known.
     """
 
     rule: Rule
@@ -57,23 +58,23 @@ class Judged(NamedTuple):
 
     @property
     def passes(self) -> bool:
-        """Whether the check passes."""
+        """Whether the limit passes the check."""
         return self.outcome is Outcome.WITHIN or (self.outcome is Outcome.UNCERTAIN and self.allowed)
 
     @property
     def headroom(self) -> Fraction | None:
-        """Remaining fraction of the bound; negative when over."""
+        """Remaining fraction of the bound, negative if over; None if infinite or undefined."""
         return self.rule.limit.headroom(self.used, self.bound)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """A budget, its judged limits, and the changes since the baseline; or `error`, why its model has no figures.
+    """A budget, its judged limits, and the changes since the baseline; or `error`, the reason why it has no figures.
 
     Attributes:
         unknown: ops without a rule, and how often each ran.
-        line: of a model with an `error`, the line of its `model` key in the budget file, if that is known.
-        against: the baseline, in words, if it is another one than that of the other models; else empty.
+        line: if there is an `error`, the line of the budget's `model` key in its file; None if not known.
+        against: a description of the baseline, if it differs from the other models'; else empty.
     """
 
     budget: Budget
@@ -99,7 +100,7 @@ class Check:
     baseline: Path | None
     """None if there is none yet."""
     revision: str = ""
-    """The git revision that the baseline was measured at; empty if it is from a file."""
+    """The git revision at which the baseline was measured; empty if it was read from a file."""
 
     def __repr__(self) -> str:
         verdict = {0: "within", 1: "over or uncertain", 2: "a model is broken"}[self.exit_code]
@@ -107,7 +108,7 @@ class Check:
 
     @property
     def exit_code(self) -> int:
-        """0 all within, 1 one is over or uncertain, 2 a model is broken."""
+        """0: all limits pass; 1: one doesn't, because it is over or uncertain; 2: a model is broken."""
         if any(model.error for model in self.models):
             return 2
         return 0 if all(judged.passes for model in self.models for judged in model.judged) else 1
@@ -128,16 +129,16 @@ def check(
 
     Args:
         file: the budgets.
-        measured: figures of some of its models, by name.
+        measured: results for all or some of the file's models.
         lock: the baseline for relative limits; None if there is none.
-        since: the baseline for reporting changes, if it differs from `lock`.
+        since: the baseline for reporting changes; None: `lock`.
         allow_unknown: let uncertain outcomes pass, whatever the budgets say.
-        revision: the git revision that `lock` was measured at; empty if it was read from the baseline's file.
-        absent: by the budget's name, why a model has no figures at `revision`; those in `lock` are then from the
-            baseline's file.
+        revision: the git revision at which `lock` was measured; empty if it was read from the baseline's file.
+        absent: the reason why a model has no figures at `revision`, by the budget's name; its figures in `lock` are
+            then from the baseline's file.
 
     Raises:
-        BudgetError: a relative limit without a baseline, or a baseline for other inputs.
+        BudgetError: a limit is relative to a figure that the baseline lacks, or the baseline is for other inputs.
     """
     by_name = {budget.name: budget for budget in file.budgets}
     locks = lock, since or lock
@@ -148,7 +149,7 @@ def check(
 
 
 def new_baseline(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
-    """Return a baseline of these figures; models that were not measured now are copied from `kept`.
+    """Return a baseline with these figures; models that were not measured are copied from `kept`.
 
     Raises:
         BudgetError: a model is broken.
@@ -157,22 +158,22 @@ def new_baseline(measured: Sequence[Measured], kept: Lock | None = None) -> Lock
     if broken:
         reasons = "; ".join(each.error for each in broken)
         some = f"{len(broken)} of {len(measured)}"
-        raise BudgetError(f"the baseline stays as it is, for {some} models are broken: {reasons}")
+        raise BudgetError(f"the baseline is not updated, because {some} models are broken: {reasons}")
     models = dict(kept.models) if kept is not None else {}
     return Lock(torch_version(), models | {each.name: _entry(each) for each in measured})
 
 
 def check_baselines(file: BudgetFile, lock: Lock | None, names: Sequence[str] = (), revision: str = "") -> None:
-    """Check that the baseline has the models that relative limits need.
+    """Check that the baseline has every model with a relative limit.
 
     Args:
         file: the budgets.
-        lock: the baseline, None if there is none.
-        names: names of the budgets that are judged; empty: all.
-        revision: the git revision that the baseline was measured at; empty if it was read from its file.
+        lock: the baseline; None if there is none.
+        names: names of the budgets to judge; empty: all.
+        revision: the git revision at which the baseline was measured; empty if it was read from its file.
 
     Raises:
-        BudgetError: a limit is relative to a baseline that has no figures of its model.
+        BudgetError: a limit is relative to the baseline, which has no figures for its model.
     """
     for budget in file.budgets:
         chosen = not names or budget.name in names
@@ -197,7 +198,7 @@ def _model(
     if entry is None and budget.relative:
         raise _no_baseline(file, budget, lock, revision)
     if entry is not None and entry.snapshot.inputs != measured.snapshot.inputs:
-        # a revision is measured with the budget's inputs: if the budget has none, the model's default input has changed
+        # a revision is measured with the budget's inputs; so the budget has none, and the model's default has changed
         at_revision = revision and budget.name not in absent
         remedy = f"state its input in {file.path.name}" if at_revision else "recreate it with cnncost check --update"
         raise BudgetError(
@@ -216,29 +217,29 @@ def _model(
 def _with_source_of_baseline(
     file: BudgetFile, model: ModelCheck, revision: str, absent: Mapping[str, str]
 ) -> ModelCheck:
-    """Return the check with `against` set if the model's baseline is the file's, as the revision has no figures."""
+    """Return the check, with `against` set if the revision has no figures for the model and the file's were used."""
     name = model.budget.name
     if name not in absent or model.diff is None:
         return model
-    return replace(model, against=f"{file.baseline.name}, as {revision} has no figures of it: {absent[name]}")
+    return replace(model, against=f"{file.baseline.name}, because {revision} has no figures for it: {absent[name]}")
 
 
 def _no_baseline(file: BudgetFile, budget: Budget, lock: Lock | None, revision: str) -> BudgetError:
     rule = next(rule for rule in budget.rules if rule.limit.relative)
     if revision:
         return BudgetError(
-            f"{file.place(rule.keys)}: {rule.quantity.name} {rule.limit.text!r} is against a baseline, and neither "
-            f"{revision} nor {file.baseline.name} has figures of {budget.name!r}; give it a limit in numbers first"
+            f"{file.place(rule.keys)}: {rule.quantity.name} {rule.limit.text!r} is relative to a baseline, but neither "
+            f"{revision} nor {file.baseline.name} has figures for {budget.name!r}; give it an absolute limit first"
         )
     lacks = f"there is no {file.baseline.name}" if lock is None else f"{file.baseline.name} has no {budget.name!r}"
     return BudgetError(
-        f"{file.place(rule.keys)}: {rule.quantity.name} {rule.limit.text!r} is against a baseline, and {lacks}; "
-        "make it with cnncost check --update"
+        f"{file.place(rule.keys)}: {rule.quantity.name} {rule.limit.text!r} is relative to a baseline, but {lacks}; "
+        "create it with cnncost check --update"
     )
 
 
 def _judge(file: BudgetFile, rule: Rule, measured: Measured, baseline: _Baseline | None, allowed: bool) -> Judged:
-    """Return the result for the module with least headroom."""
+    """Return the result for the module with the worst outcome and, among those, the least headroom."""
     paths = measured.paths[rule.glob] if rule.glob is not None else ("",)
     each = [_judge_module(file, rule, path, measured, baseline, allowed) for path in paths]
     worst = min(each, key=lambda j: (_SEVERITY.index(j.outcome), inf if j.headroom is None else j.headroom))
@@ -268,13 +269,14 @@ def _judge_module(
 
 
 def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
-    """Return the outcome of a limit. An incomplete sum can only grow: if it exceeds a limit, that is certain.
+    """Return the outcome of a limit.
 
-    A ratio can go either way: ops without a rule lack both FLOPs and bytes.
+    With ops without a rule, the true sum can only be larger, so a sum that exceeds a limit certainly does. The true
+    ratio may be larger or smaller, because both FLOPs and bytes are missing.
     """
     holds = rule.limit.holds(used, bound)
     if unsure:
-        # by comparison, whether the outcome is certain, however much larger the true figure is
+        # by comparison: whether the outcome is certain, however much larger the true figure is
         decided = {"<=": not holds, "<": not holds, ">=": holds, ">": holds, "==": used > bound}
         if not rule.quantity.grows or not decided[rule.limit.comparison]:
             return Outcome.UNCERTAIN
@@ -288,9 +290,9 @@ class _Baseline(NamedTuple):
     diff: Diff
 
     def value(self, path: str, quantity: str) -> Value | None:
-        """Return the previous figure of a module, even if renamed; None if the baseline lacks it.
+        """Return the previous figure of a module, even if it was renamed; None if the baseline lacks the figure.
 
-        A module that did not exist counts as 0 for figures that add up.
+        Figures that add up are 0 for a module that did not exist.
         """
         old = path if path in self.entry.snapshot.by_path else self.diff.back.get(path, path)
         if quantity in SUMMED or quantity == "arithmetic_intensity":

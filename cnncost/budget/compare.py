@@ -19,16 +19,16 @@ class Compared(NamedTuple):
     Attributes:
         name: the model's name with the sizes that vary: `resnet18 batch=8`.
         inputs: shapes and dtypes.
-        params, macs, flops: exact, for the batch of the inputs.
+        params, macs, flops: for the batch size of the inputs; exact unless `lower_bound`.
         weight_bytes: bytes of parameters and buffers.
-        peak: bytes alive at the peak of inference, None if the Report lacks it.
-        lower_bound: whether ops without a rule are missing.
-        batch: examples that the figures are for.
+        peak: bytes alive at the peak of inference; None if a Report of the comparison lacks it.
+        lower_bound: whether ops without a rule are missing from the figures.
+        batch: number of examples that the figures are for; None if unknown.
         front: whether it is on the Pareto front: no other model is lower in parameters, MACs or memory without being
-            higher in another of them.
-        model: the model's name alone, without the sizes.
-        sizes: the names that vary, with this row's sizes.
-        joined: the user's own columns (`--join`), with this row's values.
+            higher in another of these.
+        model: the model's name without the sizes.
+        sizes: (name, this row's size) for each size that varies.
+        joined: (name, this row's value) for each column of the user's table (`--join`).
         depends_on: as `ReportData.depends_on`.
     """
 
@@ -52,7 +52,7 @@ class Compared(NamedTuple):
 
     @property
     def memory(self) -> int:
-        """Bytes: the peak where it is known, else the weights alone."""
+        """Bytes: the peak if known, else the weights alone."""
         return self.weight_bytes if self.peak is None else self.peak
 
 
@@ -63,17 +63,17 @@ COLUMNS = frozenset({*Compared._fields, "memory", "ratio", "bar"})
 def compare(
     reports: Sequence[tuple[str, Report]], sizes: Sequence[Mapping[str, int]] | None = None
 ) -> tuple[Compared, ...]:
-    """Return the models in their order, those on the Pareto front marked; if batch sizes differ, none is marked.
+    """Return the models in order, marking those on the Pareto front; none is marked if batch sizes differ.
 
     Args:
         reports: pairs of a model's name and its Report.
-        sizes: the names that vary and their sizes, for each report; None: nothing varies.
+        sizes: for each report, the sizes that vary, by name; None: nothing varies.
     """
     all_sizes = sizes or [{}] * len(reports)
     rows = [_row(name, report, varied) for (name, report), varied in zip(reports, all_sizes, strict=True)]
-    if any(row.peak is None for row in rows):  # don't compare one model's peak with another's weights
+    if any(row.peak is None for row in rows):  # one model's peak must not be compared with another's weights
         rows = [row._replace(peak=None) for row in rows]
-    if len({row.batch for row in rows}) > 1:  # MACs and memory are of different work
+    if len({row.batch for row in rows}) > 1:  # MACs and memory are for different amounts of work
         return tuple(rows)
     costs = [(row.params, row.macs, row.memory) for row in rows]
     return tuple(
@@ -83,16 +83,16 @@ def compare(
 
 
 def incomparable(rows: Sequence[Compared]) -> str:
-    """Return why the figures are not comparable, namely different batch sizes; empty if they are."""
+    """Return why the figures are not comparable, which is the case if batch sizes differ; empty if they are."""
     if len({row.batch for row in rows}) <= 1:
         return ""
     batches = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)
     reason = (
-        f"batch sizes differ ({batches}): MACs, FLOPs and memory are of different work, and none is on the Pareto front"
+        f"batch sizes differ ({batches}): MACs, FLOPs and memory can't be compared, so no model is on the Pareto front"
     )
     if any(row.sizes for row in rows):  # with --vary, batch sizes may differ on purpose
         return reason
-    return f"{reason}; analyze all of them at one"
+    return f"{reason}; analyze all models at one batch size"
 
 
 def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -101,9 +101,9 @@ def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 def front(costs: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the indices of the pairs on the Pareto front (less is better), in the order of the first cost.
+    """Return the indices of the pairs on the Pareto front (less is better), sorted by the first cost.
 
-    Of equal pairs, all are on the front or none is.
+    Equal pairs are all on the front or all off it.
     """
     indices: list[int] = []
     for index in sorted(range(len(costs)), key=lambda i: costs[i]):
@@ -133,7 +133,7 @@ def _row(model: str, report: Report, sizes: Mapping[str, int]) -> Compared:
 
 
 def _peak(report: Report) -> int | None:
-    """Return the peak of inference in bytes; None for a Report that was saved without it."""
+    """Return the peak of inference in bytes; None if the Report was saved without it."""
     try:
         return report.memory.inference_peak
     except CnncostError:

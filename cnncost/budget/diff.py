@@ -20,13 +20,13 @@ Kind: TypeAlias = Literal["changed", "added", "removed"]
 FIGURES = ("params", "macs", "flops")
 """Figures whose changes are attributed to modules."""
 _MAIN_PART = (4, 5)
-"""A fraction, 4/5: a change is attributed to the smallest module that accounts for at least this part of it."""
+"""The fraction 4/5: a change is attributed to the smallest module that accounts for at least this share of it."""
 
 
 class Change(NamedTuple):
-    """A changed module: different figures or class, added, or removed.
+    """A module that was changed, added or removed.
 
-    `old` and `new` are the module without its children; `place` is its path in the new model, or for a removed module
+    `old` and `new` are the module without its children; `place` is its path in the new model or, for a removed module,
     the path that it would have there.
     """
 
@@ -40,7 +40,7 @@ class Change(NamedTuple):
         return line(self, f"{self.place or 'the model'}: {self.what}{': ' if self.what else ''}{steps}")
 
     def delta(self, name: str) -> int:
-        """Return the growth of a figure of the module without its children."""
+        """Return by how much a figure of the module, without its children, has grown."""
         return (getattr(self.new, name) if self.new else 0) - (getattr(self.old, name) if self.old else 0)
 
     @property
@@ -50,7 +50,7 @@ class Change(NamedTuple):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The changes of class, settings, bias and calls; if there are none, that of the output or of parameters."""
+        """`added`, `removed`, or what changed: class, settings, bias and calls; if nothing, output or parameters."""
         if self.old is None or self.new is None:
             return (self.kind,)
         texts = []
@@ -70,7 +70,7 @@ class Change(NamedTuple):
 
 
 def _changed_settings(old: dict[str, str], new: dict[str, str], *, same_class: bool) -> Iterator[str]:
-    """Yield `kernel 3→5` for each setting that differs; of two classes, only settings that both have."""
+    """Yield `kernel 3→5` for each setting that differs; if the classes differ, only for settings that both have."""
     # a snapshot leaves out settings with their default value
     defaults = DEFAULTS if "kernel" in old and "kernel" in new else {}
     for key in dict.fromkeys((*old, *new)):
@@ -84,10 +84,10 @@ def _shape(output: Shape | None) -> str:
 
 
 def _bias(old: Part, new: Part) -> str:
-    """Return `bias added` or `bias removed` if that is a layer's only change, else an empty text.
+    """Return `bias added` or `bias removed` if that is a layer's only change, else an empty string.
 
-    A bias is one parameter for each output, and costs FLOPs but no MACs. As equal settings mean equal weights, nothing
-    else makes such a difference.
+    A bias has one parameter for each output, and costs FLOPs but no MACs. Nothing else makes such a difference, because
+    equal settings imply weights of equal shape.
     """
     outputs = dict(old.settings).get("out", "")
     same = old.settings == new.settings and (old.class_name, old.macs) == (new.class_name, new.macs)
@@ -103,11 +103,11 @@ class Attribution(NamedTuple):
     """The module that accounts for most of a change.
 
     Attributes:
-        path: the module's path, `""` if the change is spread over the model.
-        part: the change within this module.
+        path: the module's path; `""` if the change is spread over the model.
+        part: the change inside this module, counting changes in the direction of the total only.
         whole: the sum over all modules that changed in the direction of the total.
         against: the sum over those that changed in the opposite direction: `whole + against` is the total change.
-        reasons: the changes of the module; the one that explains most of `part` comes first.
+        reasons: what changed inside the module; the reason that explains most of `part` comes first.
     """
 
     path: str
@@ -141,13 +141,13 @@ class Diff:
         return {new: old for old, new in self.pairs.items()}
 
     def delta(self, name: str) -> int:
-        """Return the growth of a figure of the whole model."""
+        """Return by how much a figure of the whole model has grown."""
         return int(self.new.totals[name]) - int(self.old.totals[name])
 
     @cached_property
     @gc_disabled()
     def changes(self) -> tuple[Change, ...]:
-        """All modules that changed: those of the new model in its order, then the removed ones."""
+        """All modules that changed: first those of the new model, in its order, then the removed ones."""
         changed, back, by_path = [], self.back, self.old.by_path
         for part in self.new.parts:
             old_path = back.get(part.path)
@@ -156,7 +156,7 @@ class Diff:
                 continue
             old = by_path[old_path]
             if old[1:] == part[1:]:
-                continue  # all but the path is equal, as it is for most modules
+                continue  # everything but the path is equal, as for most modules
             change = Change("changed", part.path, old, part)
             if change.reasons or any(change.delta(name) for name in SUMMED):
                 changed.append(change)
@@ -164,7 +164,7 @@ class Diff:
         return (*changed, *(Change("removed", self._place_in_new(part), part, None) for part in removed))
 
     def _place_in_new(self, part: Part) -> str:
-        """Return the path that a removed module would have in the new model, below its nearest kept parent."""
+        """Return the path that a removed module would have in the new model, below its nearest ancestor there."""
         above, names = part.above, [part.name]
         while above and above not in self.pairs:
             above, _, name = above.rpartition(".")
@@ -173,7 +173,10 @@ class Diff:
 
     @cached_property
     def moved(self) -> tuple[tuple[str, str], ...]:
-        """Old and new paths of moved or renamed modules, without children that moved along: (`head`, `base.head`)."""
+        """(Old path, new path) of modules that were moved or renamed themselves: (`head`, `base.head`).
+
+        Modules that only moved along with their parent are left out.
+        """
         paths = []
         for part in self.new.parts:
             new = part.path
@@ -186,11 +189,12 @@ class Diff:
         return tuple(paths)
 
     def attribution(self, name: str) -> Attribution | None:
-        """Return where a figure changed: the smallest module with four fifths of it; None if there is no change.
+        """Return where a figure changed: the smallest module with at least four fifths of the change.
 
-        Where some modules grow and others shrink, only those that changed in the direction of the total count.
+        None if the total is unchanged. If some modules grew and others shrank, only those that changed in the direction
+        of the total count.
         """
-        # cached in __dict__, as the class is frozen: a page needs it many times
+        # cached in __dict__, because the class is frozen; a page needs it many times
         cache: dict[str, Attribution | None] = vars(self).setdefault("_attributions", {})
         if name not in cache:
             with gc_disabled():
@@ -209,7 +213,7 @@ class Diff:
         return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside), whole - total)
 
     def contributors(self, name: str, number: int) -> tuple[Change, ...]:
-        """Return the `number` modules whose own figure, without children, changed the most."""
+        """Return at most `number` modules: those whose own figure, without children, changed the most."""
         ranked = sorted(self.changes, key=lambda change: -abs(change.delta(name)))
         return tuple(change for change in ranked[:number] if change.delta(name))
 
@@ -219,7 +223,7 @@ def _is_within(path: str, above: str) -> bool:
 
 
 def _deepest_with_most(steps: Sequence[tuple[str, int]], total: int) -> str:
-    """Return the deepest path with at least four fifths of the total below it."""
+    """Return the deepest path with at least four fifths of the total at or below it."""
     path = ""
     while True:
         below: Counter[str] = Counter()
@@ -234,7 +238,7 @@ def _deepest_with_most(steps: Sequence[tuple[str, int]], total: int) -> str:
 
 
 def _common_reasons(steps: Sequence[tuple[Change, int]], max_reasons: int = 2) -> tuple[str, ...]:
-    """Return the reasons that explain most of the change, without those that explain less than a fifth of it."""
+    """Return the reasons that explain most of the change, leaving out those that explain less than a fifth of it."""
     weights: Counter[str] = Counter()
     for change, step in steps:
         for reason in change.reasons or ("in its own forward",):

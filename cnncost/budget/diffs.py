@@ -16,10 +16,10 @@ class Diffs(NamedTuple):
     """Differences by budget.
 
     Attributes:
-        diffs: by the budget's name, in the order of the file.
-        missing: by the name of a budget that has no figures at one of the revisions, the reason.
+        diffs: the differences by the budget's name, in the order of the file.
+        missing: the reason why a budget's model has no figures at one of the revisions, by the budget's name.
         broken: whether a model can't be analyzed at the new revision.
-        names: displayed names of the two revisions.
+        names: displayed names of the old and the new revision.
         notes: notes for the user.
     """
 
@@ -31,15 +31,15 @@ class Diffs(NamedTuple):
 
 
 def between(file: BudgetFile, rev: str) -> Diffs:
-    """Compare the models of a budget file at two revisions: each revision's code with the file's present inputs.
+    """Compare the models of a budget file at two revisions: each revision's code, with the file's current inputs.
 
     Args:
         file: the budgets.
         rev: `A..B`, `A...B` or `A`, as for `Repository.range`.
 
     Raises:
-        RevisionError: no repository or no such revision; the budget file's folder is not in it; its analysis failed; or
-            a module or a file of the working tree was used in place of the revision's.
+        RevisionError: there is no repository or no such revision; the revision lacks the budget file's folder; the
+            process that analyzes it failed; or a module or file of the working tree was used instead of the revision's.
     """
     repository = Repository(file.path.resolve().parent)
     revisions = repository.range(rev)

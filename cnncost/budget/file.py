@@ -20,7 +20,7 @@ from cnncost.toml_file import Keys, TomlFile, line_of, parsed, text_of
 FILE, PROJECT = "cnncost.toml", "pyproject.toml"
 LOCK = "cnncost.lock.json"
 _TOP = ("baseline", "budget")
-"""Keys at the top of the file."""
+"""Top-level keys of the file."""
 _OTHER_KEYS = ("name", "model", "model_args", "input", "trace", "allow_unknown", "modules")
 """Keys of a `[[budget]]` besides the quantities that it limits."""
 
@@ -36,7 +36,7 @@ class Rule(NamedTuple):
     limit: Limit
     glob: str | None
     keys: Keys
-    """Keys that lead to the limit in the TOML file; error messages get its line from them."""
+    """Keys that lead to the limit in the TOML file; error messages derive its line from them."""
 
     def __repr__(self) -> str:
         return line(self, f"{self.quantity.name} {self.limit.text}{f' in {self.glob}' if self.glob else ''}")
@@ -48,11 +48,12 @@ class Budget:
 
     Attributes:
         name: unique in the file; by default the model's specification.
-        model: its specification, as on the command line; paths are relative to the file's folder.
-        inputs: texts as `--input` takes them; empty if the model has default inputs.
-        rules: the limits, in the order of the file.
-        allow_unknown: whether a limit is kept although ops without a rule are missing from the total.
-        keys: the keys that lead to the table in the TOML file, for error messages.
+        model: the model's specification, as on the command line; paths are relative to the file's folder.
+        model_args: as for `analyze`.
+        inputs: strings as `--input` takes them; empty: the model's default inputs.
+        rules: the limits: those on the model in the order of the file, then those on modules.
+        allow_unknown: whether a limit passes if ops without a rule make its outcome uncertain.
+        keys: the keys that lead to the budget's table in the TOML file, for error messages.
         trace: as for `analyze`.
     """
 
@@ -81,7 +82,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class BudgetFile:
-    """A budget file that was read: its path and text, its budgets, and the path of its baseline."""
+    """The contents of a budget file: its path and text, its budgets, and the path of its baseline."""
 
     path: Path
     text: str
@@ -92,7 +93,7 @@ class BudgetFile:
         return line(self, f"{self.path.name}: {len(self.budgets)} budgets, baseline {self.baseline.name}")
 
     def line(self, keys: Keys) -> int | None:
-        """Return the line of a key, from 1; None if it has none."""
+        """Return the line number of a key, from 1; None if it is not found."""
         return line_of(self.text, keys)
 
     def place(self, keys: Keys) -> str:
@@ -101,10 +102,10 @@ class BudgetFile:
 
 
 def find(start: Path) -> Path:
-    """Return the nearest budget file in a folder or above it.
+    """Return the budget file in a folder, or in its nearest parent that has one.
 
     Raises:
-        BudgetError: there is none.
+        BudgetError: there is none, or a `pyproject.toml` on the way can't be read.
     """
     for folder in (start, *start.parents):
         if (folder / FILE).is_file():
@@ -117,8 +118,8 @@ def find(start: Path) -> Path:
         ):
             return project
     raise BudgetError(
-        f"{start}: no {FILE} here or above, and no [tool.cnncost] in a {PROJECT}; "
-        f'make {FILE} with [[budget]], model = "lenet5" and macs = "<= 400k"'
+        f"{start}: no {FILE} and no {PROJECT} with [tool.cnncost] here or above; "
+        f'create {FILE} with [[budget]], model = "lenet5" and macs = "<= 400k"'
     )
 
 
@@ -126,14 +127,15 @@ def read(path: Path) -> BudgetFile:
     """Read and check a budget file.
 
     Raises:
-        BudgetError: no such file, broken TOML, an unknown key (with near ones), a value of the wrong kind, a bad
-            limit, two budgets with the same name, no budget at all. The message begins with file and line.
+        BudgetError: the file can't be read or is not TOML; or it has an unknown key (the message suggests a similar
+            one), a value of the wrong type, a bad limit, two budgets with the same name, or no budget. The message
+            begins with the file and, if known, the line.
     """
     return parse(path, _text(path))
 
 
 def parse(path: Path, text: str) -> BudgetFile:
-    """Return the budgets of a file's text. Raises BudgetError as `read` does."""
+    """Return the budgets in a file's text. Raises BudgetError as `read` does."""
     data: Any = parsed(path, text, BudgetError)
     keys: Keys = ()
     if path.name == PROJECT:
@@ -157,7 +159,7 @@ class _Reader(TomlFile):
         self.check_keys(data, keys, _TOP, "a budget file")
         tables = self.typed(data.get("budget", []), list, (*keys, "budget"), "[[budget]] tables")
         if not tables:
-            raise self.wrong(keys, "no budget in it; add [[budget]] with a model and its limits")
+            raise self.wrong(keys, "the file has no budget; add [[budget]] with a model and its limits")
         budgets = tuple(self.budget(table, (*keys, "budget", i)) for i, table in enumerate(tables))
         names = set[str]()
         for budget in budgets:
@@ -194,7 +196,7 @@ class _Reader(TomlFile):
     def rule(self, name: str, value: Any, keys: Keys, glob: str | None) -> Rule:
         quantity = QUANTITIES[name]
         if glob is not None and not quantity.modules:
-            raise self.wrong(keys, f"{name} is of the whole model; it can't be limited on modules")
+            raise self.wrong(keys, f"{name} describes the whole model; it can't be limited on modules")
         try:
             limit = parse_limit(value, quantity)
         except CnncostError as error:
@@ -210,7 +212,7 @@ class _Reader(TomlFile):
             self.check_keys(limits, place, tuple(QUANTITIES), "limits of modules")
             own_rules = self.limits(limits, place, glob)
             if not own_rules:
-                raise self.wrong(place, "no limit in it")
+                raise self.wrong(place, "no limit for these modules; add one or remove the entry")
             rules += own_rules
         return rules
 

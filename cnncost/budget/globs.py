@@ -1,4 +1,4 @@
-"""Globs of module paths: `*` matches within a name, `**` one name or more, `?` and `[…]` are as in a shell."""
+"""Globs for module paths: `*` matches within a name, `**` one or more names; `?` and `[…]` work as in a shell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 
 def matching(glob: str, paths: Iterable[str]) -> list[str]:
-    """Return the paths that match a glob, in their order.
+    """Return the paths that match a glob, in the given order.
 
     `layer4.*` matches the children of `layer4`, `layer4.**` all descendants, `layer4` the module itself. `**.conv`
     matches `a.conv` and `a.b.conv`, but not `conv`. No glob matches the model's own path, `""`.

@@ -1,8 +1,8 @@
-"""The matching of two sequences with the greatest weight that keeps their order: a weighted longest common subsequence.
+"""Matches two sequences in order, with the greatest total weight: a weighted longest common subsequence.
 
-The table of all pairs is filled in a band around the diagonal first, then in wider ones, until no matching that leaves
-the band can have as much weight. So sequences that differ little take time in proportion to their length, and the
-result is that of the whole table.
+The table of all pairs is filled in a band around the diagonal first, then in wider bands, until no matching that leaves
+the band can weigh as much. So sequences that differ little take time proportional to their length, and the result is
+the same as with the whole table.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from typing import NamedTuple, TypeAlias
 Element: TypeAlias = Hashable
 Pairs: TypeAlias = list[tuple[int, int]]
 _MAX_DIFFERENT = 250_000
-"""Most pairs of different elements to compute weights for: those of 500 old and 500 new elements."""
+"""Maximum number of pairs of distinct elements to compute weights for: 500 distinct old and 500 distinct new ones."""
 _MAX_CELLS = 1_000_000
-"""Most cells of the table to fill: the whole table of two sequences of 1,000, or a band of a larger table."""
+"""Maximum number of cells to fill: the whole table for two sequences of 1,000, or a band of a larger table."""
 _FIRST_MARGIN, _WIDENING = 8, 4
-"""How far the first band extends beyond the diagonals of the first and the last cell, and the factor by which it grows
-if need be."""
+"""How far the first band extends beyond the diagonals of the first and the last cell, and the factor by which this
+margin grows for each further band."""
 _RUNS = (64, 24, 1)
-"""Lengths of the runs (consecutive elements) at which long sequences are cut. A run must occur once in each of the two
-sequences; long ones are tried first, as they rarely match by chance."""
+"""Lengths of the runs (consecutive elements) at which long sequences are cut. A run must occur exactly once in each
+sequence; long runs are tried first, because they rarely match by chance."""
 _ROUNDING = 1e-6
-"""Sums of weights that differ by less count as equal (rounding)."""
+"""Weights that differ by less than this count as equal, to allow for rounding."""
 _MATCH, _SKIP_OLD, _SKIP_NEW = range(3)
-"""Steps of a matching: both elements are a pair, or one of them is skipped."""
+"""Steps of a matching: pair the two elements, or skip one of them."""
 
 
 class Sequences(NamedTuple):
     """Two sequences and the similarity of their elements.
 
     Attributes:
-        old, new: the elements; equal ones have equal weights with any other element.
-        similarity: returns the weight of two elements with different names, 0 if they can't be matched; it is cached.
-        named: by index in `old`, the index in `new` of the element with the same name, and the weight of this pair.
+        old, new: the elements; equal elements have equal weights with every other element.
+        similarity: a cached function that returns the weight of two elements with different names; 0: they can't match.
+        named: index in `old` → index in `new` of the element with the same name, and the weight of this pair.
     """
 
     old: Sequence[Element]
@@ -57,14 +57,14 @@ class Sequences(NamedTuple):
 
 
 def match(sequences: Sequences) -> Pairs:
-    """Return the pairs of indices that match, in order.
+    """Return the matched pairs of indices, in order.
 
-    The matching has the greatest total weight; of several with that weight, it is the one that matches the earliest old
-    element, then the earliest new one. Sequences that are too long and too different for the table (`_MAX_CELLS`) are
-    first cut at a run of elements that occurs once in each; if there is none, elements are matched by name.
+    The matching has the greatest total weight; among equals, it matches the earliest old element, then the earliest new
+    one. Sequences that are too long and too different for the table (`_MAX_CELLS`, `_MAX_DIFFERENT`) are first cut at
+    equal ends, or else at runs of elements that occur once in each; if there are none, elements are matched by name.
     """
     pairs: Pairs = []
-    pending = [(sequences, 0, 0)]  # parts, with the index of their first old and new element
+    pending = [(sequences, 0, 0)]  # pieces, with the indices of their first old and new element
     while pending:
         piece, i, j = pending.pop()
         matched = _heaviest(piece)
@@ -99,7 +99,7 @@ def _heaviest(sequences: Sequences) -> Pairs | None:
 
 
 class _Table:
-    """The table of weights of all pairs, and an upper bound on the weight of a matching outside a band of it."""
+    """The table of the weights of all pairs, and an upper bound on the weight of a matching that leaves a band."""
 
     def __init__(self, sequences: Sequences) -> None:
         self.named = sequences.named
@@ -114,17 +114,17 @@ class _Table:
         best_new = [best_by_code[code] for code in self.new]
         for i, (j, weight) in self.named.items():
             best_old[i], best_new[j] = max(best_old[i], weight), max(best_new[j], weight)
-        # for each sequence, by number of skipped elements: the least weight that is lost, the sum of the smallest ones
+        # for each sequence, by number of skipped elements: the least weight lost, which is the sum of the smallest ones
         self._least_lost = [[0.0, *accumulate(sorted(best_old))], [0.0, *accumulate(sorted(best_new))]]
 
     def fill(self, low: int, high: int) -> tuple[float, list[bytearray]]:
-        """Return the greatest weight of a matching within a band, and the best step at each cell of it, last row first.
+        """Return the greatest weight of a matching within a band, and the best step at each cell, last row first.
 
-        The band has the cells whose index in `new` minus index in `old` is from `low` to `high`. A cell outside it
-        keeps the weight of the row below, which is a lower bound.
+        The band consists of the cells whose index in `new` minus index in `old` is from `low` to `high`. A cell outside
+        it retains the weight of the row below, which is a lower bound.
         """
         m = len(self.new)
-        left = [0.0] * (m + 1)  # of the next row, by index in `new`: the greatest weight of what is left from there on
+        left = [0.0] * (m + 1)  # for the row below, by index in `new`: the greatest weight from there to the end
         steps = []
         for i in reversed(range(len(self.old))):
             first, last = max(0, i + low), min(m, i + high + 1)
@@ -137,12 +137,12 @@ class _Table:
         return left[0], steps
 
     def bound_outside(self, low: int, high: int) -> float:
-        """Return an upper bound on the weight of a matching that leaves the band, which has to skip elements."""
+        """Return an upper bound on the weight of a matching that leaves the band: to do so, it has to skip elements."""
         old, new = self._least_lost
         shift = len(new) - len(old)
         bounds = [0.0]
-        # beyond `high` a matching has skipped `high + 1` new elements, and to reach the last cell it has to skip
-        # `high + 1 - shift` old ones; beyond `low`, likewise
+        # beyond `high`, a matching has skipped `high + 1` new elements, and has to skip `high + 1 - shift` old ones to
+        # reach the last cell; likewise beyond `low`
         for skipped_old, skipped_new in ((high + 1 - shift, high + 1), (1 - low, shift - low + 1)):
             if skipped_old < len(old) and skipped_new < len(new):
                 bounds.append(min(old[-1] - old[skipped_old], new[-1] - new[skipped_new]))
@@ -150,12 +150,12 @@ class _Table:
 
 
 def _row(weights: list[float], left: list[float], first: int) -> bytearray:
-    """Update `left` in place from the next old element's row to this one's, and return the best steps.
+    """Update `left` in place, from the row of the next old element to the row of this one, and return the best steps.
 
-    `weights` are those of this old element with each new element from index `first` on.
+    `weights` holds the weights of this old element with the new elements from index `first` on.
     """
     steps = bytearray(len(weights))
-    # `below`, `right`, `both_skipped`: the weight left after skipping the old element, the new one, or both
+    # `below`, `right`, `both_skipped`: the weight that remains after skipping the old element, the new one, or both
     right = both_skipped = left[first + len(weights)]
     for k in range(len(weights) - 1, -1, -1):
         weight, below = weights[k], left[first + k]
@@ -172,7 +172,7 @@ def _row(weights: list[float], left: list[float], first: int) -> bytearray:
 
 
 def _trace_back(steps: list[bytearray], m: int, low: int) -> Pairs:
-    """Return the matched pairs on the path of best steps from the first cell; `steps` is as `fill` returns it."""
+    """Return the matched pairs on the path of best steps from the first cell; `steps` comes from `fill`."""
     pairs, i, j, n = [], 0, 0, len(steps)
     while i < n and j < m:
         step = steps[n - 1 - i][j - max(0, i + low)]
@@ -184,14 +184,14 @@ def _trace_back(steps: list[bytearray], m: int, low: int) -> Pairs:
 
 
 def _cut(sequences: Sequences) -> tuple[Pairs, list[tuple[slice, slice]]]:
-    """Return pairs that certainly match, and the slices between them that are still to be matched.
+    """Return pairs at which to cut, and the slices between them that are still to be matched.
 
-    If there is no certain pair, the pairs are those of equal names, and no slices are left.
+    If there is no place to cut, the pairs are elements with equal names, and no slices are left.
     """
     old, new = sequences.old, sequences.new
     n, m = len(old), len(new)
     start = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(n, m))
-    longest = min(n, m) - start  # of the equal elements at the end, which must not be those at the start again
+    longest = min(n, m) - start  # the equal elements at the end must not include those at the start
     end = next(
         (k for k, (a, b) in enumerate(zip(old[::-1], new[::-1], strict=False)) if a != b or k == longest), longest
     )
@@ -208,7 +208,7 @@ def _cut(sequences: Sequences) -> tuple[Pairs, list[tuple[slice, slice]]]:
 
 
 def _anchors(old: Sequence[Element], new: Sequence[Element], length: int) -> Pairs:
-    """Return the starts of the runs of this length that occur once in each sequence, where their order is the same."""
+    """Return the starts of runs of this length that occur once in each sequence, and in the same order in both."""
     starts = []
     for sequence in (old, new):
         runs = [tuple(sequence[i : i + length]) for i in range(len(sequence) - length + 1)]
@@ -219,9 +219,9 @@ def _anchors(old: Sequence[Element], new: Sequence[Element], length: int) -> Pai
 
 def _increasing(pairs: Pairs) -> Pairs:
     """Return a longest subsequence of pairs, sorted by their first index, whose second index increases."""
-    ends: list[int] = []  # by length − 1, the smallest second index with which such a subsequence ends
-    chosen: list[int] = []  # the index of the pair that ends it
-    before: list[int] = []  # by index of a pair, that of the one before it in its subsequence; -1: none
+    ends: list[int] = []  # by length − 1: the smallest second index with which such a subsequence ends
+    chosen: list[int] = []  # by length − 1: the index of the pair with which it ends
+    before: list[int] = []  # by index of a pair: the index of the previous pair in its subsequence; -1: none
     for k, (_, j) in enumerate(pairs):
         length = bisect_left(ends, j)
         before.append(chosen[length - 1] if length else -1)

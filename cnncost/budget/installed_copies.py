@@ -17,15 +17,15 @@ from urllib.parse import unquote, urlsplit
 from cnncost.budget.revision_paths import RevisionPaths
 
 _COMPILED = {".pyc", ".so", ".pyd", ".dll", ".dylib"}
-"""Endings of files that may differ although their sources are the same."""
+"""Suffixes of compiled files, which may differ even if their sources are the same."""
 
 
 class Copy(NamedTuple):
-    """An installed package.
+    """A package that is installed as a copy.
 
     Attributes:
-        roots: folders of the repository's files in which to search for the package that was copied.
-        files: the copy's files, including data, without compiled ones; relative to `site`.
+        roots: folders of the repository in which to search for the original package.
+        files: the copy's files relative to `site`, including data, without compiled ones.
         site: the folder that the package is installed in.
     """
 
@@ -35,12 +35,12 @@ class Copy(NamedTuple):
 
 
 def installed_copies(paths: RevisionPaths, root: Path, folder: Path) -> dict[str, Copy]:
-    """Return the packages of a repository that are installed as copies, by the name that imports them.
+    """Return the packages of a repository that are installed as copies, by the name under which they are imported.
 
     Args:
-        paths: where the working tree is.
+        paths: where the revision's files and the working tree are.
         root: the folder with the repository's files: `paths.revision` or `paths.top`.
-        folder: the folder in `root` that the user is in.
+        folder: the user's working folder, or its counterpart, in `root`.
     """
     projects = dict(_projects(root, folder))
     copies: dict[str, Copy] = {}
@@ -55,29 +55,29 @@ def installed_copies(paths: RevisionPaths, root: Path, folder: Path) -> dict[str
                 # besides the usual layouts, the package may be in any folder, or one folder deeper
                 deep = [*project.glob(f"*/{name}/__init__.py"), *project.glob(f"*/*/{name}/__init__.py")]
                 roots = [project / "src", project, *(each.parent.parent for each in sorted(deep))]
-                copies.setdefault(name, Copy(roots, files, site))  # the first in sys.path is the imported one
+                copies.setdefault(name, Copy(roots, files, site))  # the first one in sys.path is imported
     return copies
 
 
 def notes_on_copies(top: Path, folder: Path) -> tuple[str, ...]:
-    """Return notes on installed copies whose files are not those of the working tree.
+    """Return notes on installed copies whose files differ from those of the working tree.
 
     Args:
         top: the top level of the working tree.
-        folder: the folder in it that the user is in.
+        folder: the user's working folder, which is in the working tree.
     """
-    paths = RevisionPaths(top / ".git" / "no revision", top)  # no files are checked out: only `top` matters
+    paths = RevisionPaths(top / ".git" / "no revision", top)  # nothing is checked out: only `top` matters
     found = installed_copies(paths, top, folder)
     return tuple(
-        f"{name} is installed in {copy.site}, and differs from the working tree's: code outside the working tree "
-        "imports the installed one; install it again, or with pip install -e"
+        f"{name} is installed in {copy.site} as a copy that differs from the working tree: code outside the working "
+        "tree imports the copy; reinstall it, or use pip install -e"
         for name, copy in sorted(found.items())
         if _differs(name, copy)
     )
 
 
 def _differs(name: str, copy: Copy) -> bool:
-    """Return whether a file of a copy is also in the repository, and has another content there."""
+    """Return whether any file of a copy is also in the repository, but with different content."""
     spec = PathFinder.find_spec(name, [*map(str, copy.roots)])
     if spec is None:
         return False
@@ -92,7 +92,7 @@ def _differs(name: str, copy: Copy) -> bool:
 
 
 def _projects(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the names and folders of the projects that contain `folder`, from the innermost to that of `root`."""
+    """Yield the name and folder of each project that contains `folder`, from the innermost one up to `root`."""
     for parent in (folder, *folder.parents):
         file = parent / "pyproject.toml"
         if file.is_file() and (name := _project_name(file)):
@@ -114,22 +114,22 @@ def _normalized(name: str) -> str:
 
 
 def _source(distribution: Distribution, paths: RevisionPaths) -> str | None:
-    """Return the folder that pip installed a distribution from, relative to the top level of the working tree.
+    """Return the folder from which pip installed a distribution, relative to the top level of the working tree.
 
-    None if pip did not record it, or if it is elsewhere.
+    None if pip did not record the folder, or if it is not in the working tree.
     """
     try:
         about = json.loads(distribution.read_text("direct_url.json") or "{}")
         url = urlsplit(about["url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if url.scheme != "file" or "dir_info" not in about:  # archives and version control have other keys
+    if url.scheme != "file" or "dir_info" not in about:  # installs from archives or version control have other keys
         return None
     return paths.relative(unquote(url.path))
 
 
 def _packages(distribution: Distribution) -> dict[str, list[str]]:
-    """Return the files of a distribution by the top-level name that imports them; no finders of editable installs."""
+    """Return the files of a distribution by top-level import name, without the finders of editable installs."""
     files: dict[str, list[str]] = {}
     names: dict[str, None] = {}
     for file in distribution.files or ():

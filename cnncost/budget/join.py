@@ -1,6 +1,6 @@
 """Joins a user's table, such as one of accuracies, to a comparison of models.
 
-The table is CSV with a column `model`. If sizes vary, columns with their names select a row, too.
+The table is a CSV file with a column `model`. If sizes vary, columns named after them also select the row.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from cnncost.near import suggestion
 Value: TypeAlias = "int | float | str | None"
 _MODEL = "model"
 _MISSING = frozenset({"", "-", "–", "—", "?", "n/a", "na", "nan", "none", "null"})
-"""Texts of empty cells, in lower case."""
+"""Texts of cells that count as empty, in lower case."""
 _LESS_IS_BETTER = frozenset(
     "err error errors loss perplexity ppl wer cer rmse mse mae fid latency seconds time ms eer nll".split()
 )
-"""Words in the names of columns in which less is better."""
+"""Words in column names that mean that less is better."""
 _MAX_LISTED = 6
 """Maximum number of names that a note lists."""
 
@@ -33,8 +33,8 @@ class Table(NamedTuple):
 
     Attributes:
         path: path of its file.
-        columns: names in order, without `model`.
-        rows: (line in the file, model, values by column) of each row.
+        columns: names of the columns in order, without `model`.
+        rows: (line in the file, model, values by column) for each row.
     """
 
     path: str
@@ -43,11 +43,11 @@ class Table(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """The joined column of the Pareto front; the other axis is MACs.
+    """The joined column that is one axis of the Pareto front; the other axis is MACs.
 
     Attributes:
-        column: its name.
-        more: whether more of it is better.
+        column: name of the column.
+        more: whether larger values are better.
     """
 
     column: str
@@ -55,19 +55,19 @@ class Quality(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The column and its better end, such as `top1 (more is better)`."""
+        """The column and its better direction, such as `top1 (more is better)`."""
         return f"{self.column} ({'more' if self.more else 'less'} is better)"
 
 
 class Joined(NamedTuple):
-    """A comparison with the table's columns, in `Compared.joined`.
+    """A comparison whose rows hold the table's values, in `Compared.joined`.
 
     Attributes:
-        rows: the models; the Pareto front is that of `quality` and MACs.
+        rows: the models. With `quality`, the Pareto front is that of its column and MACs; else it is unchanged.
         columns: the joined columns.
-        quality: the column that the front is of; None if the table has no numbers.
-        notes: sentences on names that match nothing, and on sizes for which the table has no column.
-        no_front: why no model is on the front; empty if some are.
+        quality: the column that the front is about; None if the table has no numbers.
+        notes: sentences on names that match nothing and, without `quality`, on sizes that the table has no column for.
+        no_front: why no model is on the front, if the table has no column for a size that varies; else empty.
     """
 
     rows: tuple[Compared, ...]
@@ -81,8 +81,9 @@ def read(path: str | Path) -> Table:
     """Read a table.
 
     Raises:
-        InputError: it can't be read, isn't CSV with a column `model` and another one, has a column twice, a row without
-            a model, or a row with more cells than there are columns. The message says the line.
+        InputError: the file can't be read; is not CSV with a column `model` and at least one other; has a column twice,
+            a row without a model, a row with more cells than columns, or a column that mixes numbers with and without
+            `%`. If a row is wrong, the message gives its line.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -125,7 +126,7 @@ def _check_percents(path: str | Path, line: int, values: dict[str, str], percent
         path: path of the table.
         line: line of the row.
         values: the row's cells, by column.
-        percents: by column, whether its first number has a `%`, and that number's line; updated in place.
+        percents: for each column, whether its first number has a `%`, and that number's line; updated in place.
     """
     for name, text in values.items():
         if not isinstance(_value(text), int | float):
@@ -133,13 +134,13 @@ def _check_percents(path: str | Path, line: int, values: dict[str, str], percent
         in_percent, first = percents.setdefault(name, (text.endswith("%"), line))
         if in_percent is not text.endswith("%"):
             raise InputError(
-                f"{path}:{line}: column {name}: {text}, and line {first} is {'in' if in_percent else 'not in'} %; "
-                "write all in one unit"
+                f"{path}:{line}: column {name}: {text}, but line {first} is {'in' if in_percent else 'not in'} %; "
+                "use one unit for the whole column"
             )
 
 
 def _value(text: str) -> Value:
-    """Parse a cell: a number, with or without `%`, else a string; None if it is empty."""
+    """Parse a cell: a number with or without `%`, or a string; None if it is empty."""
     if text.lower() in _MISSING:
         return None
     number = text.removesuffix("%").strip()
@@ -156,18 +157,19 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     Args:
         rows: the comparison.
         table: the user's table.
-        quality: the column of the Pareto front with MACs; `-COLUMN`: less is better. None: the first with numbers.
+        quality: the column whose Pareto front with MACs to mark; `-COLUMN`: less is better. None: the first column with
+            numbers.
 
     Raises:
-        InputError: two rows for one model, a column that the comparison has, too, no row that matches a model, no
-            column named `quality`, or one whose values are not all numbers.
+        InputError: the table has two rows for one model, a column that the comparison also has, or no row that matches
+            a model; or it has no column named `quality`, or one whose values are not all numbers.
     """
     sizes = [name for name in dict.fromkeys(name for row in rows for name, _ in row.sizes) if name in table.columns]
     columns = tuple(name for name in table.columns if name not in sizes)
-    varied = {f"vary_{name}" for row in rows for name, _ in row.sizes}  # columns of the comparison's data
+    varied = {f"vary_{name}" for row in rows for name, _ in row.sizes}  # names of columns in CSV and JSON
     conflict = next((name for name in columns if name in COLUMNS | varied), None)
     if conflict is not None:
-        raise InputError(f"{table.path}: a column named {conflict}: the comparison has one of its own; rename it")
+        raise InputError(f"{table.path}: a column named {conflict}: the comparison has its own; rename the column")
     by_key = _by_key(table, sizes)
     used: Counter[tuple[Any, ...]] = Counter()
     joined, without_row = [], []
@@ -191,7 +193,7 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     notes += [f"{table.path}: rows that match no model: {_few(unused)}"] if unused else []
     chosen = _quality(table, columns, joined, quality)
     unknown = _sizes_without_column(table, rows) if max(used.values()) > 1 else ""
-    no_front = f"{unknown}, and none is on the Pareto front" if unknown and chosen is not None else ""
+    no_front = f"{unknown}, so no model is on the Pareto front" if unknown and chosen is not None else ""
     if chosen is not None:
         joined = [row._replace(front=False) for row in joined] if no_front else _with_front(joined, chosen)
     elif unknown:
@@ -200,16 +202,16 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
 
 
 def _sizes_without_column(table: Table, rows: Sequence[Compared]) -> str:
-    """Return a sentence on the varied sizes for which the table has no column; empty if it has all.
+    """Return a sentence on the varied sizes for which the table has no column; empty if it has them all.
 
-    A row of the table is then joined to figures at several sizes.
+    Without such a column, one row of the table is joined to figures at several sizes.
     """
     varied = dict.fromkeys(name for row in rows for name, _ in row.sizes if name not in table.columns)
-    return f"{table.path} has no column {_few([*varied])}: its values are the same at all of them" if varied else ""
+    return f"{table.path} has no column {_few([*varied])}: one row applies to all of its values" if varied else ""
 
 
 def _by_key(table: Table, sizes: list[str]) -> dict[tuple[Any, ...], dict[str, Value]]:
-    """Return the values of each row by its model and sizes. Raises InputError if two rows have the same."""
+    """Return the values of each row by its model and sizes. Raises InputError if two rows agree in these."""
     values_by_key: dict[tuple[Any, ...], dict[str, Value]] = {}
     lines: dict[tuple[Any, ...], int] = {}
     for line, model, values in table.rows:
@@ -230,7 +232,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], requested: str | None) -> Quality | None:
-    """Return the requested column for the Pareto front, by default the first with numbers; None if there is none."""
+    """Return the requested column for the Pareto front, or the first one with numbers by default; None without one."""
     values = {name: [value for row in rows if (value := dict(row.joined)[name]) is not None] for name in columns}
     numeric = [name for name in columns if values[name] and not any(isinstance(each, str) for each in values[name])]
     if requested is None:
@@ -247,12 +249,12 @@ def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], req
 
 
 def less_is_better(name: str) -> bool:
-    """Return whether the name of a column says that less is better."""
+    """Return whether the name of a column means that less is better."""
     return any(word in _LESS_IS_BETTER for word in re.split(r"[^a-z]+", name.lower()))
 
 
 def _with_front(rows: Sequence[Compared], quality: Quality) -> list[Compared]:
-    """Return the rows with those on the Pareto front of quality and MACs marked; none is if batch sizes differ."""
+    """Return the rows, marking those on the Pareto front of quality and MACs; unchanged if batch sizes differ."""
     if len({row.batch for row in rows}) > 1:
         return list(rows)
     sign = -1 if quality.more else 1

@@ -1,6 +1,6 @@
-"""Parses limits: `"<= 4.1G"`, `">= 200"`, `"64MiB"`, and against a baseline `"+1%"`, `"+0"`.
+"""Parses limits: `"<= 4.1G"`, `">= 200"`, `"64MiB"`, and, relative to a baseline, `"+1%"`, `"+0"`.
 
-A limit is exact: `4.1G` is 4,100,000,000, and `+1%` of 1234 is 1246.34, which 1246 is within.
+Limits are exact: `4.1G` is 4,100,000,000, and `+1%` on 1234 is 1246.34, so 1246 is within and 1247 is over.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FORM = re.compile(
     r"\s*(?P<unit>[A-Za-z%]*)\s*$"
 )
 _LONGEST = 60
-"""Maximum length of a text that is parsed as a limit, in characters."""
+"""Maximum number of characters in a string that is parsed as a limit."""
 _COMPARISONS: dict[str, Comparison] = {
     "<=": "<=", "≤": "<=", "<": "<", ">=": ">=", "≥": ">=", ">": ">", "==": "==", "=": "==",
 }  # fmt: skip
@@ -44,9 +44,9 @@ class Limit(NamedTuple):
     """A comparison with a number, or with a baseline plus an allowance.
 
     Attributes:
-        comparison: the required relation of value to bound.
-        number: the bound, or the allowance as an amount or as a percentage of the baseline.
-        kind: whether the number is absolute (the bound), an amount or a percentage.
+        comparison: the required relation of the value to the bound.
+        number: the bound itself, or the allowance: an amount or a percentage of the baseline.
+        kind: which of these the number is; `absolute` is the bound itself.
         text: the original text.
     """
 
@@ -57,12 +57,12 @@ class Limit(NamedTuple):
 
     @property
     def relative(self) -> bool:
-        """Whether it requires a baseline."""
+        """Whether the limit requires a baseline."""
         return self.kind != "absolute"
 
     @property
     def direction(self) -> Direction:
-        """Whether the limit applies to the largest or smallest of several values."""
+        """Whether the limit applies to the largest (`<=`) or the smallest (`>=`) of several values."""
         return ">=" if self.comparison in {">=", ">"} else "<="
 
     def bound(self, baseline: Value | None) -> Value:
@@ -70,7 +70,7 @@ class Limit(NamedTuple):
         if not self.relative:
             return self.number
         assert baseline is not None  # the check rejects relative limits without one
-        if isinstance(baseline, float):  # infinite: a receptive field that is global stays so
+        if isinstance(baseline, float):  # infinite: a global receptive field, to which nothing can be added
             return baseline
         return baseline + self.number if self.kind == "amount" else baseline * (1 + self.number / 100)
 
@@ -81,7 +81,7 @@ class Limit(NamedTuple):
         }[self.comparison]  # fmt: skip
 
     def headroom(self, value: Value, bound: Value) -> Fraction | None:
-        """Return the distance to the bound as a fraction of it: negative beyond it, None if infinite or undefined."""
+        """Return the distance to the bound as a fraction of it: negative if over, None if infinite or undefined."""
         if inf in {value, bound} or not bound:
             return None
         left = Fraction(bound - value if self.direction == "<=" else value - bound)
@@ -90,21 +90,22 @@ class Limit(NamedTuple):
         return left / Fraction(bound)
 
     def show(self, bound: Value, unit: Unit) -> str:
-        """Return the bound with its comparison, `≤ 4.10 G`."""
+        """Return the bound with its comparison: `≤ 4.10 G`."""
         return f"{self.sign} {show(bound, unit)}"
 
     @property
     def sign(self) -> str:
-        """The displayed comparison, `≤`."""
+        """The comparison as displayed: `≤`."""
         return _SIGNS[self.comparison]
 
 
 def parse_limit(value: Any, quantity: Quantity) -> Limit:
-    """Return the limit that a budget file states: a number, or a text with a sign and a unit.
+    """Return the limit that a budget file states: a number, or a string with an optional comparison, sign and unit.
 
     Raises:
-        CnncostError: a value of the wrong type or form, a unit that the quantity doesn't have, no sign for a quantity
-            without a usual direction, or a change of a quantity that no baseline has.
+        CnncostError: a value of the wrong type or form, a negative bound, a unit that the quantity doesn't have, no
+            comparison for a quantity without a usual direction, or a relative limit on a quantity that baselines don't
+            store.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         got = {dict: "a table", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)
@@ -116,7 +117,7 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
             f"{quantity.name}: expected a limit such as {_EXAMPLES[quantity.unit]}, got {text[:_LONGEST]!r}"
         )
     number = Fraction(match["number"].replace("_", "").replace("−", "-").replace(" ", ""))
-    # only a text with a sign is an allowance: the TOML number -5 is a negative bound
+    # only a string with a sign is an allowance: the TOML number -5 is a negative bound
     is_allowance, unit = match["sign"] and isinstance(value, str), match["unit"]
     if number < 0 and not is_allowance:
         raise CnncostError(f"{quantity.name}: expected a number of 0 or more, got {text}")
@@ -128,12 +129,12 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
         raise CnncostError(f'{quantity.name}: {text} has no direction; expected "<= {text}" or ">= {text}"')
     limit = Limit(_COMPARISONS[comparison], number, kind, text)
     if limit.relative and quantity.name == "unknown_ops":
-        raise CnncostError(f"{quantity.name}: is not kept in the baseline; give a number, such as 0")
+        raise CnncostError(f"{quantity.name}: the baseline does not store it; give a number, such as 0")
     return limit
 
 
 def _factor(unit: str, text: str, quantity: Quantity) -> int:
-    """Return the value of a unit, such as 2**20 for MiB. Raises CnncostError if the quantity doesn't have it."""
+    """Return the factor of a unit, such as 2**20 for MiB. Raises CnncostError if the quantity doesn't have the unit."""
     units_of = _UNITS[quantity.unit]
     if unit in units_of:
         return units_of[unit]

@@ -1,4 +1,4 @@
-"""Symbolic links of a git revision, whose files are checked out to another folder than the working tree's."""
+"""Symbolic links of a git revision whose files are checked out to a folder outside the working tree."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 
 
-def lead_out(link: Path, original: Path, checked_out: Path) -> None:
-    """Let a symbolic link that leads out of the checked-out files lead where it does in the working tree.
+def redirect(link: Path, original: Path, checked_out: Path) -> None:
+    """Make a relative link that points outside the checked-out files point to its target in the working tree.
+
+    A link that leaves the repository and comes back through the name of its folder points into the checked-out files.
 
     Args:
-        link: the link as it was checked out; a file, where git's `core.symlinks` is off, stays as it is.
-        original: its path in the working tree.
-        checked_out: the folder of all checked-out files, submodules included.
+        link: the link as checked out; unchanged if it is a plain file, because git's `core.symlinks` is off.
+        original: the link's path in the working tree.
+        checked_out: the folder with all checked-out files, submodules included.
     """
     if not link.is_symlink():
         return
@@ -21,6 +23,6 @@ def lead_out(link: Path, original: Path, checked_out: Path) -> None:
         return
     leads_to = Path(os.path.normpath(original.parent / target))
     top = Path(*original.parts[: -len(place.parts)])
-    returns = leads_to.is_relative_to(top) and top / place == original  # by the name of the repository's own folder
+    returns = leads_to.is_relative_to(top) and top / place == original
     link.unlink()
     link.symlink_to(checked_out / leads_to.relative_to(top) if returns else original.parent / target)

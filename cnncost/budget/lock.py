@@ -1,7 +1,7 @@
-"""The baseline: the figures of each model of a budget file, in a file next to it that is committed.
+"""The baseline: the figures of each model in a budget file, stored in a file next to it that users commit.
 
-The file has one line per module, with models sorted by name and modules in the model's own order, so that a diff of two
-baselines reads as a diff of the models. It is written whole or not at all.
+The file has one line per module, with models sorted by name and modules in the order of the model, so that a diff of
+two baselines reads as a diff of the models. It is written atomically.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from cnncost.graph import Shape
 from cnncost.render.values import Tensor
 
 SCHEMA = 2
-"""In schema 1, shapes and settings were texts (`1×3×224×224 float32`); such a file is read, and --update rewrites it.
-"""
+"""In schema 1, shapes and settings were strings (`1×3×224×224 float32`); it can be read, and --update replaces it."""
 _UPDATE = "recreate it with cnncost check --update"
 _PART_KEYS = ("class", "calls", "output", *SUMMED, "settings", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model of the baseline: its figures, and values of limited quantities that aren't sums, by quantity and path."""
+    """A model in the baseline: its figures, and the values of other limited quantities, by quantity and path."""
 
     snapshot: Snapshot
     values: dict[str, dict[str, Value]]
@@ -38,24 +37,24 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A baseline: its models by the budget's name, and the version of torch that analyzed them."""
+    """A baseline: its models by the budget's name, and the version of torch with which they were analyzed."""
 
     torch: str
     models: Mapping[str, Entry]
 
 
 def torch_version() -> str:
-    """Return the installed torch version without the build suffix, on which counts don't depend."""
+    """Return the version of the installed torch without the build suffix, on which counts don't depend."""
     return versions.torch_version().partition("+")[0]
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Write the baseline; on an error, the old file stays as it is. Raises OutputError as `files.write` does."""
+    """Write the baseline; after an error, the old file is unchanged. Raises OutputError as `files.write` does."""
     write_file(path, to_text(lock))
 
 
 def to_text(lock: Lock) -> str:
-    """Return the file's text, which is the same for equal figures."""
+    """Return the file's text. It is the same for equal figures and versions."""
     lines = [
         "{",
         f'  "schema": {SCHEMA},',
@@ -100,7 +99,7 @@ def _fields_of(part: Part) -> dict[str, Any]:
 
 
 def _defaults(params: int) -> dict[str, Any]:
-    """Return the defaults omitted from a line: called once, all parameters trainable, everything else zero or empty."""
+    """Return the defaults that a line omits: called once, all parameters trainable, everything else zero or empty."""
     nothing = dict.fromkeys(SUMMED, 0) | {"trainable_params": params}
     return {"calls": 1, "output": None, **nothing, "settings": {}, "unknown": False}
 
@@ -108,7 +107,7 @@ def _defaults(params: int) -> dict[str, Any]:
 def _setting(text: str) -> Any:
     """Convert a setting to JSON: `3` to 3, `3×5` to [3, 5]; a word stays a string."""
     numbers = text.split("×")
-    # str(int(…)): a text such as 03 stays a string, too, so that it is read back as it was
+    # str(int(…)): a text such as 03 also remains a string, so that it is read back unchanged
     if not all(number.removeprefix("-").isdecimal() and str(int(number)) == number for number in numbers):
         return text
     return int(text) if len(numbers) == 1 else [int(number) for number in numbers]
@@ -126,7 +125,8 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
         any_torch: accept figures from another version of torch.
 
     Raises:
-        BudgetError: not a baseline, another schema, another version of torch, figures that don't add up.
+        BudgetError: the file can't be read, is not a baseline or has an unknown schema; it was made with another
+            version of torch, unless `any_torch`; or its figures don't add up.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -150,21 +150,21 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
         )
     if data.get("torch") != torch_version() and not any_torch:
         raise BudgetError(
-            f"{path}:{_line(text, 'torch')}: made with torch {data.get('torch')}, and this is torch {torch_version()}, "
-            f"which may run other ops; {_UPDATE}, or compare all the same with --any-torch"
+            f"{path}:{_line(text, 'torch')}: made with torch {data.get('torch')}, but this is torch {torch_version()}, "
+            f"which may run other ops; {_UPDATE}, or compare anyway with --any-torch"
         )
     return _Reader(path, text, is_schema_1=data["schema"] == 1).lock(data)
 
 
 def _line(text: str, key: str) -> int:
-    """Return the number of the first line that begins with a key; 1 if none does."""
+    """Return the number of the first line that starts with this key; 1 if none does."""
     return next((i for i, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith(f'"{key}"')), 1)
 
 
 class _Reader:
     """Checks the data of one file. Its errors name the file and the line.
 
-    The argument `where` of its methods says where in the file a value is, such as `resnet18 → layer1.0`.
+    The argument `where` of its methods locates a value in the file: `resnet18 → layer1.0`.
     """
 
     def __init__(self, path: Path, text: str, *, is_schema_1: bool) -> None:
@@ -186,12 +186,12 @@ class _Reader:
         if not parts or parts[0].path:
             raise self.wrong(name, 'the model itself, "", as the first of the modules', next(iter(modules), None))
         if orphan := next((p.path for p in parts if p.path and p.above not in modules), None):
-            raise self.wrong(f"{name} → {orphan}", "a module that is in another one of the list", orphan)
+            raise self.wrong(f"{name} → {orphan}", "a module whose parent is in the list", orphan)
         totals = self.table(table.get("totals"), f"{name} → totals")
         for key in SUMMED:
             total, added = self.count(totals.get(key), f"{name} → totals"), sum(getattr(p, key) for p in parts)
             if total != added:
-                raise self.wrong(f"{name} → totals", f"{key} {added}, to which the modules add up", total)
+                raise self.wrong(f"{name} → totals", f"{key} {added}, the sum over the modules", total)
         model = self.typed(table.get("model"), str, f"{name} → model", "a text")
         lower_bound = self.typed(table.get("lower_bound"), bool, f"{name} → lower_bound", "true or false")
         return Entry(
@@ -212,7 +212,7 @@ class _Reader:
         return tuple(tensors)
 
     def shape(self, value: Any, where: str) -> Shape:
-        """Read a shape: `[1, 3, 8, 8]`, or `1×3×8×8` in a file of schema 1."""
+        """Read a shape: `[1, 3, 8, 8]`, or `1×3×8×8` in schema 1."""
         if not self.is_schema_1:
             return tuple(self.count(each, where) for each in self.typed(value, list, where, "a shape, [1, 3, 8, 8]"))
         axes = self.typed(value, str, where, "a shape").split("×")

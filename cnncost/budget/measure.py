@@ -1,4 +1,4 @@
-"""Analyzes the models of a budget file, one after the other or in several processes."""
+"""Analyzes the models of a budget file, one after another or in several processes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from cnncost.recording import Recording
 
 Key: TypeAlias = "tuple[str, str, Direction]"
-"""Module path (`""` for the model), quantity, and direction: for a quantity with several values, such as a receptive
-field with one per axis, whether the limit is on the largest (`<=`) or the smallest (`>=`)."""
+"""Module path (`""` for the model), quantity, and direction. For a quantity with several values, such as a receptive
+field with one per axis, the direction says whether the limit is on the largest (`<=`) or the smallest (`>=`)."""
 
 
 class Measured(NamedTuple):
@@ -46,9 +46,9 @@ class Measured(NamedTuple):
         name: the budget's name.
         snapshot: the model's figures; None if the analysis failed.
         values: figures of all limited quantities.
-        paths: paths of the modules that match a limit's glob, by glob.
+        paths: the paths of the modules that match each limit's glob, by glob.
         unsure: paths of modules whose figures leave out an op without a rule; `""` is the model.
-        unknown: ops without a rule and how often each ran.
+        unknown: ops without a rule, and how often each ran.
         error: why the analysis failed; empty if it did not.
     """
 
@@ -66,8 +66,8 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
 
     Args:
         budgets: the budgets to measure.
-        folder: the budget file's, in which the models are analyzed.
-        jobs: number of processes; None: several if it takes long.
+        folder: the budget file's folder, which is the working folder of the analyses.
+        jobs: number of processes; None: one, and several if that takes long.
 
     Raises:
         CnncostError: a process died.
@@ -83,7 +83,7 @@ def _analyze_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> l
     measure_one = partial(measure, folder=str(folder))
     if jobs is not None:
         return _in_processes(measure_one, budgets, jobs)
-    _import_torch()  # exclude it from the measured time
+    _import_torch()  # before the clock starts
     measured: list[Measured] = []
     start = monotonic()
     for done, budget in enumerate(budgets):
@@ -94,7 +94,7 @@ def _analyze_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> l
 
 
 _WORTH_FORKING = 0.5
-"""Seconds after which the remaining models go to several processes. Starting those takes about half as long."""
+"""Seconds after which several processes analyze the remaining models; starting these takes about half as long."""
 
 
 def _cores() -> int:
@@ -102,7 +102,7 @@ def _cores() -> int:
 
 
 def _in_processes(measure_one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: int) -> list[Measured]:
-    """Analyze the models in `jobs` processes, or in this one where `fork` is not available."""
+    """Analyze the models in `jobs` processes, or in this one if the system has no `fork`."""
     jobs = min(jobs, len(budgets))
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         return [measure_one(budget) for budget in budgets]
@@ -118,21 +118,24 @@ def _in_processes(measure_one: Callable[[Budget], Measured], budgets: Sequence[B
 
 
 def _import_torch() -> None:
-    """Import torch within `cache.observed()`, so that the cache notes which files the import reads."""
+    """Import torch; if there is a cache, it observes which files the import reads."""
     cache = active()
     with cache.observed() if cache is not None else nullcontext():
         import_module("cnncost.frontends.torch")
 
 
 def _from_cache(budgets: Sequence[Budget], folder: str) -> dict[str, Measured]:
-    """Return figures of the budgets whose recordings are in the cache, by name."""
+    """Return the results for budgets whose recordings are in the cache, by name."""
     measured: dict[str, Measured] = {}
     if (cache := active()) is None:
         return measured
     with chdir(folder):
         for budget in budgets:
             if _can_be_cached(budget) and (recording := cache.find(budget.model, _run_settings(budget))) is not None:
-                measured[budget.name] = of_budget(budget, reported(recording))
+                try:
+                    measured[budget.name] = of_budget(budget, reported(recording))
+                except CnncostError as error:
+                    measured[budget.name] = Measured(budget.name, error=str(error))
     return measured
 
 
@@ -141,7 +144,7 @@ def _can_be_cached(budget: Budget) -> bool:
 
 
 def _run_settings(budget: Budget) -> dict[str, Any]:
-    """Return the settings of a budget's run as plain data; they are part of the recording's key in the cache."""
+    """Return the settings of a budget's run as plain data, which is part of the recording's cache key."""
     return {
         "inputs": budget.inputs, "model_args": budget.model_args, "name": budget.name, "training": budget.training,
         "trace": budget.trace,
@@ -170,7 +173,7 @@ def report_for(budget: Budget) -> Report:
     if (cache := active()) is not None and _can_be_cached(budget):
 
         def record() -> Recording:
-            # loss, optimizer, set_to_none: a step without an optimizer
+            # (loss, optimizer, set_to_none): the default loss and no optimizer
             step = (None, None, True) if budget.training else None
             return recorded(resolve(budget.model, inputs, budget.model_args), budget.name, budget.trace, step)
 
@@ -184,11 +187,11 @@ def report_for(budget: Budget) -> Report:
 
 
 class Figures(NamedTuple):
-    """The figures of several budgets' models, as a baseline holds them, and why some models have none.
+    """The figures of several budgets' models, as a baseline stores them, and why some models have none.
 
     Attributes:
-        lock: entries of the baseline, by the budget's name. Totals include `inference_peak`, and `training_peak` where
-            the budget limits a training step.
+        lock: a baseline with the models' figures. Totals include `inference_peak` and, if the budget limits a training
+            step, `training_peak`.
         errors: messages of the analyses that failed, by the budget's name.
         notes: notes for the user.
     """
@@ -199,7 +202,7 @@ class Figures(NamedTuple):
 
 
 def figures(budgets: Sequence[Budget], folder: str) -> Figures:
-    """Analyze the models of budgets. A limit on a module that the model lacks is skipped, not an error."""
+    """Analyze the models of budgets. A limit on a module or figure that the model lacks is skipped; it is no error."""
     from cnncost.budget.lock import Entry, Lock, torch_version
 
     models: dict[str, Entry] = {}
@@ -216,14 +219,14 @@ def figures(budgets: Sequence[Budget], folder: str) -> Figures:
 
 
 def _peaks(report: Report) -> dict[str, int]:
-    """Return the bytes alive at each peak that was analyzed, by name."""
+    """Return the bytes at each peak that was analyzed, by name."""
     memory = report.memory.figures
     peaks = {"inference_peak": memory.inference_peak, "training_peak": memory.training_peak}
     return {name: value for name, value in peaks.items() if value is not None}
 
 
 def _values_of_existing_modules(budget: Budget, report: Report) -> dict[Key, Value]:
-    """Return the limited figures; limits on modules that the model lacks, or on figures it lacks, are skipped."""
+    """Return the limited figures; limits on modules or figures that the model lacks are skipped."""
     values: dict[Key, Value] = {}
     for rule in budget.rules:
         try:
@@ -234,7 +237,7 @@ def _values_of_existing_modules(budget: Budget, report: Report) -> dict[Key, Val
 
 
 def stored_values(values: dict[Key, Value]) -> dict[str, dict[str, Value]]:
-    """Return the limited figures that a baseline stores in addition to its sums, by quantity and path."""
+    """Return the limited figures that a baseline stores besides those in `SUMMED`, by quantity and path."""
     stored: dict[str, dict[str, Value]] = {}
     for (path, quantity, _), value in sorted(values.items(), key=lambda item: item[0]):
         if quantity not in SUMMED and quantity not in _NOT_STORED:
@@ -243,7 +246,7 @@ def stored_values(values: dict[Key, Value]) -> dict[str, dict[str, Value]]:
 
 
 _NOT_STORED = frozenset({"unknown_ops", "arithmetic_intensity"})
-"""No limit on `unknown_ops` can be relative to a baseline; the intensity follows from its sums of FLOPs and bytes."""
+"""A limit on `unknown_ops` can't be relative to a baseline; the intensity follows from the stored FLOPs and bytes."""
 
 
 @gc_disabled()
@@ -268,5 +271,5 @@ def _modules_matching(glob: str, rows: dict[str, Module]) -> tuple[str, ...]:
     paths = tuple(matching(glob, rows))
     if not paths:
         near = suggestion(glob, [path for path in rows if path])
-        raise CnncostError(f"modules {glob!r}: the model has none of this name{near}")
+        raise CnncostError(f"modules {glob!r}: no module of the model matches{near}")
     return paths

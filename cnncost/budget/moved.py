@@ -1,4 +1,4 @@
-"""Finds moved modules: the subtree of the new model that has the most in common with a subtree of the old model."""
+"""Finds moved modules: for a subtree of the old model, the subtree of the new model most similar to it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from cnncost.budget.snapshot import Part
 from cnncost.budget.trees import MIN_SHARE, Subtree, Tree
 
 _Places: TypeAlias = deque[tuple[int, str]]
-"""Modules in the model's order, each as its index and its path."""
+"""(index, path) of modules, in the model's order."""
 _SAME_NAME = 0.5
-"""Score of an equal name; the share of equal modules, from 0 to 1, is added to it."""
+"""Score for an equal name; it is added to the share of equal modules, from 0 to 1."""
 _MAX_COMPARISONS = 500_000
-"""Number of comparisons of subtrees after which each further module is compared with only `_FEW` candidates."""
+"""Number of comparisons of subtrees after which each further module is compared with at most `_FEW` near candidates."""
 _FEW = 8
 
 
 class _Group:
-    """Modules of one class whose subtrees have the same modules in any order: all of them, and by name."""
+    """Modules of one class whose subtrees consist of the same modules, in any order; in order, and by name."""
 
     def __init__(self, subtree: Subtree) -> None:
         self.subtree = subtree
@@ -38,14 +38,14 @@ class Moved:
     Args:
         tree: the new model.
         unmatched: the unmatched modules, in order.
-        taken: paths of modules that have been matched since; the caller may add paths at any time.
+        taken: paths of modules that have been matched; the caller may add paths at any time.
     """
 
     def __init__(self, tree: Tree, unmatched: Iterable[Part], taken: set[str]) -> None:
         self.tree, self.taken, self.compared = tree, taken, 0
         self.groups: dict[tuple[str, int], _Group] = {}
         self.groups_with: dict[tuple[str, int], dict[_Group, None]] = {}
-        """Groups by their class and by each kind of module in their subtrees."""
+        """Groups by (class of the module, a kind of module in its subtree)."""
         for order, part in enumerate(unmatched):
             subtree = tree.subtrees[part.path]
             key = (part.class_name, subtree.bag)
@@ -56,9 +56,9 @@ class Moved:
             self.groups[key].add(order, part)
 
     def best(self, part: Part, subtree: Subtree) -> str | None:
-        """Return the path of the free module that is most similar to an old one, the first on a tie; None: no match."""
+        """Return the path of the free module most similar to an old one, the first one on a tie; None: no match."""
         if not subtree.has_weight:
-            return None  # a moved ReLU can't be distinguished from any other
+            return None  # one ReLU can't be distinguished from another
         best, first, best_path = 0.0, 0, None
         for group in self._candidates(subtree):
             share = self.tree.all_subtrees.share(subtree, group.subtree)
@@ -70,13 +70,13 @@ class Moved:
         return best_path
 
     def _free(self, places: _Places | None) -> tuple[int, str] | None:
-        """Return the first module that is not taken; taken ones before it are removed for good."""
+        """Return the first module that is not taken; those before it are removed, because they stay taken."""
         while places and places[0][1] in self.taken:
             places.popleft()
         return places[0] if places else None
 
     def _candidates(self, subtree: Subtree) -> Iterator[_Group]:
-        """Yield the groups that may be similar enough, the group of equal subtrees first."""
+        """Yield the groups that may be similar enough, starting with the group of equal subtrees."""
         equal = self.groups.get((subtree.class_name, subtree.bag))
         if equal and self._free(equal.all):
             yield equal
@@ -88,14 +88,14 @@ class Moved:
             yield group
 
     def _near(self, subtree: Subtree, equal: _Group | None) -> Iterator[_Group]:
-        """Yield groups of about the subtree's size that contain one of its rarer kinds of modules.
+        """Yield other groups of about the subtree's size that contain one of its rarer kinds of modules.
 
-        The search may stop at the common kinds: two subtrees of s and t modules that are similar enough have c ≥ s/3
-        modules in common, as c is at least MIN_SHARE·(s + t)/2 and at most t.
+        Kinds are searched from the rarest on, and the most common ones can be skipped: two subtrees of s and t modules
+        that are similar enough have c ≥ s/3 modules in common, because c is at least MIN_SHARE·(s + t)/2 and at most t.
         """
         postings = [(self.groups_with.get((subtree.class_name, kind), {}), n) for kind, n in subtree.kinds.items()]
         seen = {equal}
-        remaining = subtree.size  # modules whose kinds have not been searched
+        remaining = subtree.size  # number of modules whose kinds have not been searched
         for groups, count in sorted(postings, key=lambda each: len(each[0])):
             if 3 * remaining < subtree.size:
                 return

@@ -11,7 +11,7 @@
         complexity.check("resnet50")                  # exactly, by module
         complexity.check("resnet50", params="+1%")    # or within limits
 
-Every pytest in an environment with cnncost imports this module, so it imports nothing large; the modules that the
+Every pytest run in an environment with cnncost imports this module, so it imports nothing large; the modules that the
 fixture needs are imported when a test uses it.
 """
 
@@ -51,7 +51,7 @@ def complexity(request: pytest.FixtureRequest) -> Iterator[Complexity]:
     limits: dict[str, Any] = {}
     for marker in request.node.iter_markers("complexity"):
         if marker.args:
-            pytest.fail("complexity: limits are named, such as complexity(macs='<= 4.2G')", pytrace=False)
+            pytest.fail("complexity: pass limits by name, such as complexity(macs='<= 4.2G')", pytrace=False)
         limits = marker.kwargs | limits  # the closest marker takes precedence
     update = bool(request.config.getoption("--complexity-update"))
     fixture = Complexity(request.node.path, limits, update=update)
@@ -70,7 +70,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Explain why a comparison with a figure failed: the difference, the biggest layers, and the changes."""
+    """Explain why a comparison with a figure failed: by the difference, the biggest layers, and the changes."""
     testing = sys.modules.get("cnncost.budget.testing")
     if testing is None or not isinstance(left, testing.Figure):
         return None

@@ -1,7 +1,7 @@
 """Quantities that a budget can limit: how each is read from a Report and formatted.
 
-A module's quantity includes its descendants. `receptive_field`, the peaks and `activations` read parts that a Report
-may lack; the error then says so.
+A module's value includes its descendants. `receptive_field`, the peaks and `activations` read parts that a Report may
+lack; the error then says so.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from cnncost.report.schema import Look, absent_columns
 from cnncost.reprs import line
 
 Value: TypeAlias = "int | Fraction | float"
-"""An exact number; the only float is `inf`, of a receptive field that is the whole input."""
+"""An exact number; the only float is `inf`, for a receptive field that is the whole input."""
 Unit: TypeAlias = Literal["count", "bytes", "pixels", "ratio"]
 Direction: TypeAlias = Literal["<=", ">="]
-"""The side on which a limit bounds a quantity: `<=` limits the largest of several values, `>=` the smallest."""
+"""The side on which a limit bounds a quantity: `<=` bounds the largest of several values, `>=` the smallest."""
 
 
 class Quantity(NamedTuple):
@@ -33,10 +33,11 @@ class Quantity(NamedTuple):
     Attributes:
         name: key in budget files.
         heading: displayed name.
-        meaning: one-sentence description.
-        unit: unit in which its values are written.
-        read: returns the value for a row of a Report's modules, of several values the one that the direction limits.
-        usual: the comparison of a limit without a sign; None: there is no usual one.
+        meaning: short description, which can follow "is" or "are".
+        unit: what its values count; it determines the units that a limit may use.
+        read: returns the value for one of a Report's module rows; if there are several, the one that the direction
+            bounds.
+        usual: the comparison of a limit that states none; None: a limit has to state one.
         bounded: whether an op without a rule makes it incomplete.
         grows: whether such an op could only add to it, so that the incomplete figure is a lower bound.
         modules: whether it can be limited on modules.
@@ -59,26 +60,26 @@ class Quantity(NamedTuple):
 
 
 def _column(name: str, report: Report, module: Module, _: Direction) -> Value:
-    """Read a column of the module table."""
+    """Read a column of the table of modules."""
     value = None if name in absent_columns(module) else getattr(module, name)
     if value is None:
-        raise CnncostError(f"{name} of {module.path or report.model!r}: it has none")
+        raise CnncostError(f"{name} of {module.path or report.model!r}: the report has no such figure")
     return value if isinstance(value, int) else Fraction(value)
 
 
 def _intensity(_report: Report, module: Module, _: Direction) -> Value:
-    """Return the FLOPs for each byte read or written; 0 if none is read or written."""
+    """Return the FLOPs per byte read or written; 0 if there are no bytes."""
     nbytes = module.bytes_read + module.bytes_written
     return Fraction(module.flops, nbytes) if nbytes else 0
 
 
 def _unknown_ops(report: Report, _module: Module, _: Direction) -> Value:
-    """Return the number of op executions without a rule."""
+    """Return how many executed ops have no rule."""
     return sum(report.unknown.values())
 
 
 def _receptive_field(report: Report, module: Module, direction: Direction) -> Value:
-    """Return the input pixels that one output position can depend on, along the axis that decides the limit."""
+    """Return the size of the receptive field in pixels, along the axis that decides the limit; `inf` if not an int."""
     sizes = _part(report, "receptive_field")(module.path).size
     axes = [size if isinstance(size, int) else inf for size in sizes]
     if not axes:
@@ -87,10 +88,10 @@ def _receptive_field(report: Report, module: Module, direction: Direction) -> Va
 
 
 def _bytes(name: str, report: Report, _module: Module, _: Direction) -> Value:
-    """Read a byte figure by name from the Report's memory."""
+    """Read a figure in bytes, by name, from the Report's memory."""
     value = getattr(_part(report, "memory").figures, name, None)
     if value is None:
-        raise CnncostError(f"{name}: the analysis of {report.model} gives none")
+        raise CnncostError(f"{name}: the report of {report.model} has no such figure")
     return int(value)
 
 
@@ -98,7 +99,7 @@ def _part(report: Report, name: str) -> Any:
     """Read an optional part of the Report."""
     part = getattr(report, name, None)
     if part is None:
-        raise CnncostError(f"{name}: the report of {report.model} has none; take the limit out of the budget")
+        raise CnncostError(f"{name}: the report of {report.model} has none; remove the limit from the budget")
     return part
 
 
@@ -142,7 +143,7 @@ QUANTITIES: dict[str, Quantity] = with_own_figures(
 
 
 def show(value: Value, unit: Unit) -> str:
-    """Return a value in three significant digits, pixels whole: `4.09 G`, `64.0 MiB`, `12.5`."""
+    """Return a value with three significant digits, or pixels as a whole number: `4.09 G`, `64.0 MiB`, `12.5`."""
     if value == inf:
         return "global"
     if unit == "ratio":
@@ -154,7 +155,7 @@ def show(value: Value, unit: Unit) -> str:
 
 
 def show_exact(value: Value, unit: Unit) -> str:
-    """Return a value to the last digit: `4,089,184,256`; a ratio in six digits, a bound's fraction in one."""
+    """Return a value to the last digit: `4,089,184,256`; ratios have six significant digits, fractions one decimal."""
     if value == inf:
         return "global"
     if unit == "ratio":

@@ -1,7 +1,7 @@
-"""Makes a process import a revision's code wherever Python would find the working tree's, or a copy of it.
+"""Makes a process import a revision's code wherever Python would find the working tree's code, or a copy of that.
 
-Otherwise both sides of a comparison could run the same code, and no difference would show: an editable install leads to
-the working tree, and `pip install .` copies it into the environment.
+Otherwise both sides of a comparison could run the same code and show no difference: an editable install leads to the
+working tree, and `pip install .` copies it into the environment.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from cnncost.errors import NotAtRevisionError
 
 _LISTING_EVENTS = ("os.listdir", "os.scandir")
 _FINDERS = ("importlib", "_frozen_importlib", "pkg_resources")
-"""Beginnings of the names of modules that list folders in search of a module or of installed packages. These lists are
-not recorded, as the origin of a module is known from its spec."""
+"""Name prefixes of modules that list folders in search of modules or installed packages. Their listings are not
+recorded, because a module's origin is known from its spec."""
 
 
 class RevisionImports:
-    """A meta path finder that comes before Python's own, and a record of what code reads from the working tree.
+    """A meta path finder that precedes Python's own, and a record of what code reads from the working tree.
 
     Attributes:
-        built: files of modules that a build creates, and that are in no revision (`_version.py`, compiled extensions),
-            by the modules' names. They are imported from the working tree or from the environment.
-        read: files that code read from the working tree, and folders that it listed there, although the revision has
-            them; relative to the top level.
+        built: files of modules that a build creates and no revision contains (`_version.py`, compiled extensions), by
+            the modules' names. They are imported from the working tree or the environment.
+        read: files that code read, and folders that it listed, in the working tree although the revision has them;
+            relative to the top level.
     """
 
     def __init__(self, paths: RevisionPaths, folder: Path, ignores: Callable[[str], bool]) -> None:
@@ -41,38 +41,38 @@ class RevisionImports:
 
         Args:
             paths: where the revision's files and the working tree are.
-            folder: the revision's counterpart of the folder that the user is in.
-            ignores: whether git ignores a path, relative to the top level.
+            folder: the revision's counterpart of the user's working folder.
+            ignores: whether git ignores a path relative to the top level.
         """
         self.paths = paths
         self.built: dict[str, str] = {}
         self.read: set[str] = set()
         self._ignores = ignores
         copies = installed_copies(paths, paths.revision, folder)
-        # by the name of a package that is installed as a copy: folders of the revision to search for it
+        # for each package that is installed as a copy: the folders of the revision in which to search for it
         self._copied_from = {name: copy.roots for name, copy in copies.items()}
 
     def install(self) -> None:
-        """Redirect this process's imports, and observe the files that it opens from now on."""
+        """Redirect this process's imports, and record the files that it opens from now on."""
         sys.path[:] = self.paths.search_path(sys.path)
         sys.path_importer_cache.clear()
         sys.meta_path.insert(0, self)
         sys.addaudithook(self._event)
 
     def notes(self) -> list[str]:
-        """Return a note on the modules that a build creates: they are not the revision's."""
+        """Return a note on modules that a build creates, which are not the revision's; empty if none was imported."""
         if not self.built:
             return []
         names = ", ".join(sorted(self.built))
-        return [f"{names}: not in git, as a build makes it; each revision is analyzed with the one that is here"]
+        return [f"{names}: created by a build and not in git; every revision is analyzed with the current one"]
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of a module: in the revision's files if Python would find it in the working tree.
+        """Return the spec of a module; if Python would find it in the working tree, its file is the revision's.
 
         Raises:
-            NotAtRevisionError: the working tree has the module, and the revision doesn't.
+            NotAtRevisionError: the working tree has the module, but the revision doesn't.
         """
         package = name.partition(".")[0]
         if package == "cnncost":
@@ -91,9 +91,9 @@ class RevisionImports:
         return self.paths.relative(spec.origin) is not None or Path(spec.origin).is_relative_to(self.paths.revision)
 
     def _redirected(self, name: str, spec: ModuleSpec) -> ModuleSpec | None:
-        """Return the spec of a module's file, or of a namespace's folders, at the revision.
+        """Return the spec of a module's file, or of a namespace package's folders, at the revision.
 
-        The spec of a module outside the working tree is returned as it is.
+        The spec of a module outside the working tree is returned unchanged.
         """
         folders = spec.submodule_search_locations
         if spec.origin is None or not spec.has_location:  # a namespace package, or a module without a file
@@ -113,17 +113,17 @@ class RevisionImports:
             package_folders = None if folders is None else [str(file.parent)]  # None: a module, not a package
             return spec_from_file_location(name, file, submodule_search_locations=package_folders)
         if not self._ignores(relative):
-            raise NotAtRevisionError(name)  # not None, as finders that come later would find it
+            raise NotAtRevisionError(name)  # after None, later finders would find it
         return self._as_built(name, spec)
 
     def _instead_of_copy(self, name: str, copy: ModuleSpec | None) -> ModuleSpec | None:
-        """Return the spec of a package in the revision's files whose copy is installed in the environment.
+        """Return the spec, in the revision's files, of a package whose copy is installed in the environment.
 
-        `copy` is the spec that Python finds, None if it finds none.
+        `copy` is the spec that Python finds; None if it finds none.
         """
         roots = self._copied_from[name]
         if found := PathFinder.find_spec(name, [*map(str, roots)]):
-            if found.origin is None and copy is not None:  # a namespace that other distributions have parts of, too
+            if found.origin is None and copy is not None:  # a namespace package, shared with other distributions
                 found.submodule_search_locations = [
                     *(found.submodule_search_locations or ()),
                     *(copy.submodule_search_locations or ()),
@@ -132,12 +132,12 @@ class RevisionImports:
         in_working_tree = [str(self.paths.top / root.relative_to(self.paths.revision)) for root in roots]
         if copy is None or PathFinder.find_spec(name, in_working_tree):
             raise NotAtRevisionError(name)
-        return self._as_built(name, copy)  # in no sources: a build has made it
+        return self._as_built(name, copy)  # neither source has it: a build created it
 
     def _find_built(self, name: str, folders: Sequence[str]) -> ModuleSpec | None:
-        """Return the spec of a module that a build has made, which the revision's package lacks; None if there is none.
+        """Return the spec of a module created by a build, which the revision's package lacks; None if there is none.
 
-        It is searched in the working tree's package first, then in the installed copy. `folders` are the package's.
+        The working tree's package is searched first, then the installed copy. `folders` are the package's folders.
         """
         for folder in folders:
             if not Path(folder).is_relative_to(self.paths.revision):
@@ -163,7 +163,7 @@ class RevisionImports:
         return spec
 
     def _event(self, event: str, args: tuple[Any, ...]) -> None:
-        """Handle an audit event: record a file that is opened for reading, or a folder listed, in the working tree."""
+        """Handle an audit event: record files of the working tree that are opened for reading, and folders listed."""
         is_listing = event in _LISTING_EVENTS
         if not (is_listing or event == "open") or not isinstance(args[0], (str, bytes, os.PathLike)):
             return

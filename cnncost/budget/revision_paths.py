@@ -1,4 +1,4 @@
-"""Maps paths of the working tree to the same files of a revision."""
+"""Maps paths in the working tree to the same files at a revision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SITES = ("site-packages", "dist-packages")
 def _environments(top: str) -> tuple[str, ...]:
     """Return the folders below the top level that hold a Python environment, such as `.venv`, or cnncost's own code.
 
-    Each ends with a separator.
+    Each path ends with a separator.
     """
     homes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix} - {top}
     modules = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -34,7 +34,7 @@ class RevisionPaths:
 
     Attributes:
         revision: the folder with the revision's files.
-        top: the top level of the working tree; an environment in it does not belong to the working tree.
+        top: the top level of the working tree; a Python environment inside it does not count as part of it.
     """
 
     revision: Path
@@ -45,9 +45,9 @@ class RevisionPaths:
         object.__setattr__(self, "_excluded", _environments(str(self.top)))  # the only way in a frozen dataclass
 
     def relative(self, path: str) -> str | None:
-        """Return the path of a working tree's file relative to `top`, links followed; None for other files.
+        """Resolve links, and return the path of a file in the working tree relative to `top`; None for other files.
 
-        Files of git, of installed packages and of the revision aren't the working tree's, even if they are below `top`.
+        Files of git, of installed packages and of the revision don't count, even if they are below `top`.
         """
         if not (real := os.path.realpath(path)).startswith(_inside(str(self.top))):
             return str(os.curdir) if real == str(self.top) else None
@@ -58,11 +58,11 @@ class RevisionPaths:
         return None if parts[0] == ".git" or any(site in parts for site in _SITES) else relative
 
     def at_revision(self, path: str) -> str:
-        """Return the path that a working tree's file has, or would have, at the revision; other paths unchanged."""
+        """Return the path that a file in the working tree has, or would have, at the revision; others unchanged."""
         relative = self.relative(path)
         return path if relative is None else os.path.normpath(self.revision / relative)
 
     def search_path(self, entries: list[str]) -> list[str]:
-        """Return the entries of `sys.path`, with the revision's folders in place of the working tree's."""
-        home = Path(cnncost.__file__).parent.parent  # kept, also if it is in the working tree
+        """Return the entries of `sys.path`, replacing the working tree's folders with the revision's."""
+        home = Path(cnncost.__file__).parent.parent  # not replaced, even if it is in the working tree
         return [entry if Path(entry) == home else self.at_revision(str(Path.cwd() / entry)) for entry in entries]

@@ -1,7 +1,7 @@
-"""Analyzes a model as it is at a git revision, without touching the user's working tree.
+"""Analyzes a model as it was at a git revision, without touching the user's working tree.
 
-Another Python process analyzes the model in the revision's files, as one process can't import two revisions of a
-module.
+A separate Python process analyzes the model in the revision's files, because one process can't import two revisions of
+a module.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def snapshots(
     """Return the figures of a model at each commit, and notes on them; the commits are analyzed in parallel.
 
     Args:
-        repository: where the commits are.
+        repository: the repository with the commits.
         commits: hashes.
-        request: `model` and `settings`, as `Settings.to_data` returns them.
-        names: names of the commits in errors.
+        request: `model`, and `settings` as returned by `Settings.to_data`.
+        names: names of the commits for error messages.
 
     Raises:
-        RevisionError: the model can't be analyzed there, or its code came from the working tree.
+        RevisionError: the model can't be analyzed at a commit, or code or data came from the working tree.
     """
     figures = _figures_at(repository, commits, request, names)
     return [each.lock.models["model"].snapshot for each in figures], notes_on(figures)
@@ -52,31 +52,31 @@ def snapshots(
 def budgets_at(
     repository: Repository, commits: tuple[str, ...], file: BudgetFile, chosen: tuple[str, ...], names: tuple[str, ...]
 ) -> list[Figures]:
-    """Return the figures of a budget file's models at each commit: the commit's code with the file's present inputs.
+    """Return the figures of a budget file's models at each commit: the commit's code, with the file's current inputs.
 
     Args:
-        repository: the repository of the file's folder.
+        repository: the repository that contains the file's folder.
         commits: hashes.
         file: the budgets.
         chosen: names of the budgets; empty: all.
-        names: names of the commits in errors.
+        names: names of the commits for error messages.
 
     Raises:
-        RevisionError: the commit lacks the file's folder, code or data came from the working tree, or the process died.
+        RevisionError: a commit lacks the file's folder, code or data came from the working tree, or a process died.
     """
     request = {"file": file.path.name, "text": file.text, "budgets": list(chosen)}
     return _figures_at(repository, commits, request, names)
 
 
 def notes_on(figures: list[Figures]) -> tuple[str, ...]:
-    """Return the notes on the figures of several revisions, each once."""
+    """Return the notes on the figures of several revisions, without duplicates."""
     return tuple(dict.fromkeys(note for each in figures for note in each.notes))
 
 
 def _figures_at(
     repository: Repository, commits: tuple[str, ...], request: dict[str, Any], names: tuple[str, ...]
 ) -> list[Figures]:
-    """Start a process for each commit's analysis, wait for all, and return their figures. Raises RevisionError."""
+    """Analyze each commit in its own process, wait for all, and return the figures. Raises RevisionError."""
     from contextlib import ExitStack
 
     with _naming_missing_submodules(repository), unwinding(), ExitStack() as stack:
@@ -91,7 +91,7 @@ def _figures_at(
 
 @contextmanager
 def _naming_missing_submodules(repository: Repository) -> Iterator[None]:
-    """Context manager: adds the submodules that were left out to an error, as they may be its cause."""
+    """Add notes on submodules that were left out to a RevisionError, because they may be its cause."""
     try:
         yield
     except RevisionError as error:
@@ -102,18 +102,18 @@ def _naming_missing_submodules(repository: Repository) -> Iterator[None]:
 def _process(
     repository: Repository, tree: Path, request: dict[str, Any], name: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Context manager: a Python process that runs `work` in a revision's files; it is killed on exit."""
+    """Run a Python process that calls `work` in a revision's files; kill it on exit."""
     folder = tree / repository.prefix
     if not folder.is_dir():
         raise RevisionError(f"{name}: has no folder {repository.prefix}")
     home = Path(cnncost.__file__).resolve().parent.parent
     places = {"tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
-    request_file = tree.parent / "request.json"  # an argument has room for 128 KiB, and a budget file may be larger
+    request_file = tree.parent / "request.json"  # an argument has at most 128 KiB, but a budget file may be larger
     request_file.write_text(json.dumps({**request, **places, "parent": os.getpid()}), encoding="utf-8")
-    # appended: the revision's modules and installed ones come first
+    # appended, so that the revision's modules and installed ones come first
     code = f"import sys; sys.path.append({str(home)!r}); from cnncost.budget.revisions import work; work()"
     with subprocess.Popen(  # noqa: S603  # this very Python, with the code above
-        # -B: no .pyc files; -P: sys.path without the working folder, as for the installed command
+        # -B: write no .pyc files; -P: no working folder in sys.path, as with the installed command
         [*INTERPRETER, "-B", "-P", "-c", code, str(request_file)],
         cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         env=_environment(RevisionPaths(tree, repository.top)),
@@ -125,7 +125,7 @@ def _process(
 
 
 def _environment(paths: RevisionPaths) -> dict[str, str]:
-    """Return the variables of a revision's process: PYTHONPATH has the revision's folders, not the working tree's."""
+    """Return the environment of a revision's process, with the revision's folders in PYTHONPATH."""
     variables = dict(os.environ)
     if entries := variables.get("PYTHONPATH"):
         variables["PYTHONPATH"] = os.pathsep.join(paths.search_path(entries.split(os.pathsep)))
@@ -133,7 +133,7 @@ def _environment(paths: RevisionPaths) -> dict[str, str]:
 
 
 def _result(work: subprocess.Popen[bytes], tree: Path, name: str) -> Figures:
-    """Wait for a process, and return the figures that it wrote. Raises RevisionError if it failed."""
+    """Wait for a process and return the figures that it wrote. Raises RevisionError if it failed."""
     _, stderr = work.communicate()
     result = tree.parent / "result.json"
     if work.returncode or not result.exists():
@@ -144,7 +144,7 @@ def _result(work: subprocess.Popen[bytes], tree: Path, name: str) -> Figures:
         raise RevisionError(f"{name}: {text.removeprefix('error: ').replace(str(tree) + os.sep, '')}")
     result_lock = lock.read(result)
     assert result_lock is not None  # the file exists
-    about = json.loads(result.with_suffix(".about").read_text(encoding="utf-8"))  # has no place in a lock
+    about = json.loads(result.with_suffix(".about").read_text(encoding="utf-8"))  # what a baseline file can't hold
     errors = {model: reason.replace(str(tree) + os.sep, "") for model, reason in about["errors"].items()}
     return Figures(result_lock, errors, tuple(about["notes"]))
 
@@ -152,13 +152,13 @@ def _result(work: subprocess.Popen[bytes], tree: Path, name: str) -> Figures:
 def work() -> None:
     """Analyze the requested models in the working folder, and write their figures, or the error, to a file.
 
-    The code that `_process` passes to Python runs this. The file with the request is the command's argument.
+    The code that `_process` passes to Python calls this function; the command's argument is the file with the request.
     """
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     result, tree = Path(request["result"]), Path(request["tree"])
     end_with_parent(request["parent"], result.parent)
     try:
-        if (source := tree / "src").is_dir():  # of the src layout, before an installed copy
+        if (source := tree / "src").is_dir():  # the src layout; it takes precedence over an installed copy
             sys.path.insert(0, str(source))
         repository = Repository(Path(request["top"]))
         imports = RevisionImports(RevisionPaths(tree, repository.top), Path.cwd(), repository.ignores)
@@ -192,10 +192,11 @@ def _figures_of_model(request: dict[str, Any]) -> Figures:
 
 
 def _check_origin(imports: RevisionImports, repository: Repository) -> None:
-    """Check that no code or data of the working tree was used instead of the revision's.
+    """Check that no code or data from the working tree was used instead of the revision's.
 
     Raises:
-        RevisionError: a module, a file or a list of a folder came from the working tree by an absolute path.
+        RevisionError: a module came from the working tree; or a file, or the listing of a folder, came from there and
+            is not the same at the revision.
     """
     advice = "use a path relative to the folder that the command runs in, or one made from __file__"
     built = set(imports.built.values())
@@ -212,7 +213,7 @@ def _check_origin(imports: RevisionImports, repository: Repository) -> None:
 
 
 def _is_same(paths: RevisionPaths, repository: Repository, relative: str) -> bool:
-    """Return whether a file of the working tree has the revision's content, or a folder the same names.
+    """Return whether a file has the same content in the working tree and at the revision, or a folder the same names.
 
     If so, it doesn't matter which of the two was read.
     """

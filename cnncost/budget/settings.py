@@ -12,16 +12,16 @@ _ATTRIBUTES = (
     "kernel", "stride", "padding", "dilation", "groups", "heads", "width", "ffn", "layers", "directions", "hidden",
 )  # fmt: skip
 DEFAULTS = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1"}
-"""Default settings of ops with a kernel, not shown."""
+"""Default settings of ops with a kernel, which are left out."""
 _SKIPPED_KINDS = frozenset({"layout", "pointwise", "gather", "reduce"})
-"""Kinds of ops whose settings are not shown: the class of a module that runs only such ops describes it."""
+"""Kinds that are never a module's main op: for a module that runs nothing else, the class name says enough."""
 
 
 def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
     """Return the settings of each module's main op, by the module's path; empty without a graph.
 
-    The main op is that with most MACs, then most FLOPs, of those that the module's first call ran itself, outside its
-    children. Modules without such an op are left out.
+    Among the ops that the module's first call ran itself, outside its children, the main op is the one with the most
+    MACs, then the most FLOPs. Modules without such an op are left out.
     """
     if graph is None:
         return {}
@@ -38,12 +38,12 @@ def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
 
 
 def _settings_of(spec: OpSpec) -> dict[str, str]:
-    """Return an op's attributes in `_ATTRIBUTES`, except defaults; for ops with a weight also channels or features."""
+    """Return an op's attributes in `_ATTRIBUTES`, except defaults; for ops with a weight, also `in` and `out`."""
     texts = {}
     for name, value in spec.attrs:
         if name in _ATTRIBUTES and (text := _text(value)) != DEFAULTS.get(name):
             texts[name] = text
-    # from the end, as an image may lack the batch axis
+    # from the end: there may be no batch axis
     axis = -1 - len(spec["kernel"]) if has(spec.kind, "convolution") else -1
     if has(spec.kind, "weighted") and spec.inputs and spec.inputs[0].shape:
         texts["in"], texts["out"] = str(spec.inputs[0].shape[axis]), str(spec.outputs[0].shape[axis])
@@ -51,7 +51,7 @@ def _settings_of(spec: OpSpec) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """Return `3` for `(3, 3)`, `3×5` for `(3, 5)`."""
+    """Return `3` for `(3, 3)` and `3×5` for `(3, 5)`."""
     if isinstance(value, tuple):
         return str(value[0]) if len(set(value)) == 1 else "×".join(map(str, value))
     return str(value)

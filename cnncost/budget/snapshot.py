@@ -1,6 +1,6 @@
-"""A model's figures as they are stored and compared: totals, and each module's own share.
+"""A model's figures in the form that is stored and compared: totals, and each module's own share.
 
-A Snapshot is made from a Report, or read from the baseline.
+A Snapshot is made from a Report or read from the baseline.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from cnncost.report.rows import Layer
 from cnncost.reprs import line
 
 SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
-"""Figures of parts that sum to the model's."""
+"""Figures of parts that add up to the model's."""
 
 
 class Part(NamedTuple):
-    """A module's own figures: its own parameters and ops over all its calls, without those of its children.
+    """A module's own figures: its parameters, and its ops in all its calls, without those of its children.
 
     Attributes:
-        path: `""` for the model itself.
+        path: the module's path; `""` for the model itself.
         output: shape of the first tensor that its first call returned; None if there is none.
         settings: settings of its main op, such as `(("kernel", "3"), ("out", "64"))`.
-        unknown: whether it ran an op without a rule.
+        unknown: whether it ran an op without a rule itself.
     """
 
     path: str
@@ -67,9 +67,9 @@ class Snapshot:
     Attributes:
         model: name of the model.
         inputs: shapes and dtypes.
-        parts: every module in the model's own order, the model itself first.
-        lower_bound: whether ops without a rule are missing.
-        totals: figures of the whole model by quantity: sums of the parts, and further requested quantities.
+        parts: every module in the order of the model, starting with the model itself.
+        lower_bound: whether ops without a rule are missing from the figures.
+        totals: figures of the whole model by quantity: the sums of the parts, and others that were requested.
         depends_on: as `ReportData.depends_on`; empty if read from a baseline.
     """
 
@@ -105,7 +105,7 @@ class Snapshot:
 
     @cached_property
     def sums(self) -> dict[str, dict[str, int]]:
-        """Figures of each module, children included, by path."""
+        """Figures of each module, descendants included, by path."""
         sums = {part.path: dict.fromkeys(SUMMED, 0) for part in self.parts}
         for part in self.parts:
             path: str | None = part.path

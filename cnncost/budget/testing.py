@@ -1,4 +1,4 @@
-"""The pytest plugin's fixture: figures that explain themselves when an assertion fails, and snapshots."""
+"""The fixture of the pytest plugin: snapshots, and figures that explain themselves when an assertion fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 
 FOLDER = "__complexity__"
-"""Folder of snapshots next to the test file. Each has a file of its own, so that parallel tests write different files.
+"""Folder of snapshots next to the test file. Each snapshot is a separate file, so parallel tests write different files.
 """
 _MAX_LISTED = 5
 
@@ -35,7 +35,7 @@ class ComplexityError(AssertionError):
 
 
 class Figure(int):
-    """An int that remembers its quantity and the figures of its model."""
+    """An int that knows its quantity and the other figures of its model."""
 
     quantity: Quantity
     result: Result
@@ -51,7 +51,7 @@ class Figure(int):
 class Result:
     """The figures of a model: `params`, `trainable_params`, `macs`, `flops` and all others that a budget can limit.
 
-    `report` is the whole Report, `old` the model's snapshot, if it has one.
+    `report` is the whole Report; `old` is the model's stored snapshot, or None.
     """
 
     def __init__(self, report: Report, old: Snapshot | None) -> None:
@@ -71,10 +71,10 @@ class Result:
 
 
 class Complexity:
-    """The fixture. Call it with the arguments of `cnncost.analyze`; `check` compares with a snapshot.
+    """The fixture. Call it with arguments of `cnncost.analyze`; `check` compares with a snapshot.
 
     Attributes:
-        analyzed: number of models that it has analyzed.
+        analyzed: number of models analyzed so far.
     """
 
     def __init__(self, test_file: Path, limits: dict[str, Any], *, update: bool) -> None:
@@ -85,19 +85,19 @@ class Complexity:
         self, model: Any, inputs: Any = None, *, model_args: dict[str, Any] | None = None, name: str | None = None,
         training: bool = False,
     ) -> Result:  # fmt: skip
-        """Return the figures of a model, checked against the limits of the test's marker, if it has any.
+        """Return the figures of a model; if the test has a marker with limits, check them against it.
 
         Args:
             model: as for `cnncost.analyze`.
-            inputs: likewise.
-            model_args: likewise.
-            training: analyze a training step, too, for `training_peak` and `activations`; limits on them do so anyway.
-            name: name of the snapshot that the model is compared with, if it has one; by default the specification, or
-                the class.
+            inputs: as for `cnncost.analyze`.
+            model_args: as for `cnncost.analyze`.
+            training: also analyze a training step, for `training_peak` and `activations`; limits on these imply it.
+            name: name of the snapshot to compare with, if it exists; by default the specification or the name of the
+                model's class.
 
         Raises:
-            ComplexityError: not within the limits of the marker.
-            CnncostError: as `cnncost.analyze` does, or a limit that can't be parsed.
+            ComplexityError: the model is not within the limits of the marker.
+            CnncostError: as `cnncost.analyze` does; or a limit can't be parsed, or is relative without a snapshot.
         """
         __tracebackhide__ = True  # for pytest: this frame isn't shown in a failed test's traceback
         report, key = self._analyze(model, inputs, model_args, name, self.limits, training=training)
@@ -114,14 +114,16 @@ class Complexity:
 
         Args:
             model: as for a call.
-            inputs: likewise.
-            model_args: likewise.
-            name: likewise.
-            limits: by quantity, such as `params="+1%"`; without any, every module must be unchanged.
+            inputs: as for a call.
+            model_args: as for a call.
+            name: as for a call.
+            limits: by quantity, such as `params="+1%"`, in addition to the marker's. If there are none at all, every
+                module must be unchanged.
 
         Raises:
             ComplexityError: there is no snapshot, the model has changed, or it is not within the limits.
-            CnncostError: as a call does; or the snapshot was made with another torch or other inputs.
+            CnncostError: as a call does; or the snapshot was made with another torch or, if there are limits, with
+                other inputs.
         """
         __tracebackhide__ = True
         report, key = self._analyze(model, inputs, model_args, name, self.limits | limits, training=False)
@@ -135,7 +137,7 @@ class Complexity:
             self._check_limits(report, key, all_limits, entry)
         else:
             new = _measured(report, key, ()).snapshot
-            assert new is not None  # it is only None if an analysis failed
+            assert new is not None  # it would be None only if the analysis had failed
             _require_unchanged(key, Diff(entry.snapshot, new))
         return Result(report, entry.snapshot)
 
@@ -194,7 +196,7 @@ def _measured(report: Report, key: str, rules: tuple[Rule, ...]) -> Measured:
 
 
 def _complaints(check: Check, report: Report) -> list[str]:
-    """Return lines on the limits of the only model that are not kept, its biggest layers, and its changes."""
+    """Return lines on the limits that the only model violates, on its biggest layers, and on its changes."""
     (model,) = check.models
     failed = [judged for judged in model.judged if not judged.passes]
     lines = [words.complaint(model, judged) for judged in failed]
@@ -207,13 +209,15 @@ def _require_unchanged(key: str, diff: Diff) -> None:
     """Raise unless every module's figures are unchanged."""
     __tracebackhide__ = True
     if diff.old.inputs != diff.new.inputs:
-        raise ComplexityError(f"{key}: the snapshot is for input {diff.old.input_text}, this is {diff.new.input_text}")
+        raise ComplexityError(
+            f"{key}: the snapshot is for input {diff.old.input_text}, but the input is {diff.new.input_text}"
+        )
     changed = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
     if not changed:
         return
     differences = list(words.figure_changes(diff)) or ["the totals are the same"]
     lines = [
-        f"{key}: it has changed; if that is intended, run pytest --complexity-update",
+        f"{key}: the model has changed; if that is intended, run pytest --complexity-update",
         *(f"  {text}" for text in differences),
     ]
     for change in changed[:_MAX_LISTED]:
@@ -226,7 +230,7 @@ def _require_unchanged(key: str, diff: Diff) -> None:
 
 
 def explain(op: str, figure: Figure, right: object) -> list[str]:
-    """Return lines on why `figure op right` is false: the difference, the biggest layers, and the changes."""
+    """Return lines that explain why `figure op right` is false: the difference, the biggest layers, the changes."""
     quantity, result = figure.quantity, figure.result
     difference = ""
     if isinstance(right, (int, float)) and right and isfinite(right):
@@ -242,7 +246,7 @@ def explain(op: str, figure: Figure, right: object) -> list[str]:
 
 
 def _biggest(report: Report, name: str) -> list[str]:
-    """Return lines on the layers that contribute most to a figure."""
+    """Return lines on the layers that contribute most to a figure; empty for figures that layers don't add up to."""
     if name not in {"params", "trainable_params", "macs", "flops"}:
         return []
 

@@ -1,7 +1,7 @@
 """The similarity of modules of two models.
 
-Equal subtrees are one object. Subtrees with the same modules in any order have the same `bag`, a number;
-`Subtrees.share` caches its results by the bags of the two subtrees that it compares.
+Equal subtrees are one object. Subtrees that consist of the same modules in any order have the same number as their
+`bag`; `Subtrees.share` caches its results by the bags of the two subtrees that it compares.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from functools import cached_property
 from cnncost.budget.snapshot import Part, Snapshot
 
 MIN_SHARE = 0.5
-"""Minimum share of equal modules for two subtrees to match in different places: a moved module, or a model that the
-other one wraps. For containers with different names, see `_unrelated`."""
+"""Minimum share of equal modules for two subtrees to match in different places: for a moved module, or a model wrapped
+by the other one. `_unrelated` applies it to containers with different names."""
 _NAME, _INDEX, _CLASS, _SAME, _FIGURES = 3.0, 1.0, 2.0, 4.0, 1.0
-"""Weights of what two modules may have in common: the name (less if it is an index in a Sequential, which shifts when a
-layer is added), the class, the modules of their subtrees (times the share that is equal), and all figures."""
+"""Weights of what two modules may have in common: the name; a name that is an index in a Sequential, which shifts when
+a layer is added; the class; the modules of their subtrees (times the share that is equal); and all figures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +25,14 @@ class Subtree:
     """A module and its descendants, without their names.
 
     Attributes:
-        number: equal for equal subtrees of both models.
-        class_name: of the module.
-        classes: classes of the children.
-        kinds: how often each kind of module occurs, the module itself included. A kind is a number that modules with
-            equal class, own parameters and settings share; it is not a kind of op.
-        bag: a number that is equal for equal `kinds`.
-        size: number of modules, the module itself included.
-        has_weight: whether it has parameters or children, so that it can be recognized; a ReLU has neither.
+        number: a number that identifies the subtree; equal subtrees of either model share it.
+        class_name: class of the module.
+        classes: classes of its children.
+        kinds: how often each kind of module occurs, including the module itself. A kind (of module, not of op) is a
+            number shared by modules with equal class, number of own parameters, and settings.
+        bag: a number shared by subtrees with equal `kinds`.
+        size: number of modules, including the module itself.
+        has_weight: whether it has own parameters or children, and so can be recognized; a ReLU has neither.
     """
 
     number: int
@@ -48,14 +48,14 @@ class Subtrees:
     """All distinct subtrees of two models."""
 
     def __init__(self) -> None:
-        # numbers, and the subtree, by everything that makes two of them equal; see `subtree`
+        # the number of each kind and bag, and each subtree, by all that makes two of them equal; see `subtree`
         self._kinds: dict[object, int] = {}
         self._bags: dict[object, int] = {}
         self._distinct: dict[object, Subtree] = {}
         self._shares: dict[tuple[int, int], float] = {}
 
     def subtree(self, part: Part, children: list[Subtree]) -> Subtree:
-        """Return the subtree of a module with these children. It does not depend on the input's resolution."""
+        """Return the subtree of a module with these children. It does not depend on the size of the input."""
         kind = self._kinds.setdefault((part.class_name, part.params, part.settings), len(self._kinds))
         key = (kind, *(child.number for child in children))
         subtree = self._distinct.get(key)
@@ -71,7 +71,7 @@ class Subtrees:
         return subtree
 
     def share(self, a: Subtree, b: Subtree) -> float:
-        """Return the share of modules that two subtrees have in common, from 0 to 1, relative to the mean size."""
+        """Return the number of modules that two subtrees have in common, divided by their mean size: 0 to 1."""
         if a.bag == b.bag:
             return 1.0
         if a.size == b.size == 1:
@@ -84,7 +84,7 @@ class Subtrees:
 
 
 class Tree:
-    """A snapshot with the subtree of each of its modules.
+    """A snapshot, with the subtree of each of its modules.
 
     Attributes:
         snapshot: the model.
@@ -105,12 +105,12 @@ class Tree:
         return self.snapshot.parts[0]
 
     def children(self, path: str) -> list[Part]:
-        """Return the modules right below a path, in order."""
+        """Return the children of the module at a path, in order."""
         return self.snapshot.children[path]
 
     @cached_property
     def figures(self) -> dict[str, tuple[int, ...]]:
-        """All figures of each module, children included, by path."""
+        """All figures of each module, descendants included, by path."""
         return {path: tuple(sums.values()) for path, sums in self.snapshot.sums.items()}
 
 
@@ -118,11 +118,11 @@ def similarity(subtrees: Subtrees, a: Subtree, b: Subtree, same_figures: bool, n
     """Return the similarity of two modules, as a sum of the weights above; 0 if they can't be the same module.
 
     Args:
-        subtrees: of both models.
+        subtrees: the subtrees of both models.
         a: the old module.
         b: the new module.
-        same_figures: whether all their figures are equal, children included.
-        name: their name; None if their names differ.
+        same_figures: whether all their figures are equal, descendants included.
+        name: their common name; None if their names differ.
     """
     name_weight = 0.0 if name is None else _INDEX if name.isdecimal() else _NAME
     same_class = a.class_name == b.class_name
@@ -140,8 +140,8 @@ def similarity(subtrees: Subtrees, a: Subtree, b: Subtree, same_figures: bool, n
 def _unrelated(a: Subtree, b: Subtree, common: float) -> bool:
     """Return whether two containers, such as two Sequentials, have little in common.
 
-    Fewer than half of their modules are equal, and fewer than half of their children's classes. Called only if their
-    names differ.
+    That is the case if fewer than half of their modules, and fewer than half of their children's classes, are equal.
+    Called only if their names differ.
     """
     if not a.classes or not b.classes or common >= MIN_SHARE:
         return False

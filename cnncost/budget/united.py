@@ -1,7 +1,7 @@
 """Unites the modules of two models in one tree: the new model's tree, with removed modules inserted where they were.
 
-Each module of either model has one row, at its place in the new model. So the children's figures and a module's own
-share add up to the module's figures, before and after, and the first row has both models' totals.
+A matched module has one row, at its place in the new model. So the figures of a module's children and its own share add
+up to the module's figures, before and after, and the first row has the totals of both models.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from cnncost.budget.diff import Change, Diff
 from cnncost.budget.snapshot import SUMMED, Part
 
 State: TypeAlias = Literal["same", "inside", "changed", "added", "removed"]
-"""The state of a module, compared with the old model. `inside`: only modules in it changed."""
+"""The state of a module relative to the old model. `inside`: only modules inside it changed."""
 _Node: TypeAlias = tuple[Literal["old", "new"], str]
-"""The model that a path belongs to, and the path. Modules of both models have the new path, removed ones the old."""
+"""The model that a path belongs to, and the path: the old path for a removed module, else the new one."""
 _ROOT: _Node = ("new", "")
 
 
@@ -24,13 +24,13 @@ class TreeRow(NamedTuple):
 
     Attributes:
         level: depth in the tree; 0 is the model.
-        name: the last part of the module's path; empty if the row is a module's own share.
+        name: the last part of the module's path, or the names of the models for the root; empty if `own`.
         own: whether the row is a module's own share, without its children.
         old, new: the module in the old and in the new model; None in a model that lacks it.
         state: whether and how the module changed.
-        reasons: the changes of the module itself, in words.
-        before, after: figures by name, children included.
-        unknown: whether an op without a rule is missing from the figures, before and after.
+        reasons: what changed in the module itself.
+        before, after: figures by name; descendants are included, unless `own`.
+        unknown: whether ops without a rule are missing from the figures, before and after.
     """
 
     level: int
@@ -60,8 +60,8 @@ class _Union:
     """The united tree of two models, built from their differences.
 
     Attributes:
-        old_paths: the old path of each module that both models have, by its new path.
-        changes: the changed modules, by old and new path.
+        old_paths: new path → old path of each module that both models have.
+        changes: the changed modules, by (old path, new path).
         children: the children of each module, in the order of the rows.
     """
 
@@ -87,7 +87,7 @@ class _Union:
         return ("new", self.diff.pairs[old]) if old in self.diff.pairs else ("old", old)
 
     def _insert(self, parent: _Node, old_children: list[_Node]) -> None:
-        """Insert each removed child of a module behind its nearest earlier sibling that is still in the module."""
+        """Insert each removed child of a module after its nearest earlier sibling that is still in the module."""
         in_parent = {*self.children[parent]}
         behind: dict[_Node | None, list[_Node]] = {}
         last: _Node | None = None
@@ -110,7 +110,7 @@ class _Union:
         return (None if old is None else self.diff.old.by_path[old]), self.diff.new.by_path[path]
 
     def rows(self, node: _Node, level: int) -> Iterator[TreeRow]:
-        """Yield the rows of a module and of all modules in it."""
+        """Yield the rows of a module and of all modules inside it."""
         old, new = self._sides(node)
         children = self.children[node]
         inner = [row for child in children for row in self.rows(child, level + 1)]

@@ -1,5 +1,6 @@
-"""Recordings on disk, from which a command answers without importing torch if nothing has changed.
+"""Recordings on disk, from which a command can answer without importing torch if nothing has changed.
 
-A recording is kept with all that it depended on (`dependencies`), as observed while it was made (`watch`). It is used
-again only if each of these is as it was; whatever can't be checked (the network, a clock, chance) is never kept.
+A recording is stored with everything that it depended on (`dependencies`), as observed while it was made (`watch`). It
+is reused only if none of these dependencies has changed. A recording is never stored if it depended on something that
+can't be checked, such as the network, a clock or random numbers.
 """

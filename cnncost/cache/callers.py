@@ -1,4 +1,4 @@
-"""Whose code reads a file or folder, by the frames of the stack: the user's, a library's, Python's or cnncost's."""
+"""Tells from the stack whose code reads a file or folder: the user's, a library's, Python's or cnncost's own."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ _TIMES_UNUSED = frozenset(
     "_joinrealpath checkcache exists getsourcefile is_dir is_file is_symlink isdir isfile islink lexists mtime "
     "realpath resolve rmtree updatecache".split()
 )
-"""Functions of Python's modules whose results don't depend on the size and times that they get from `os.stat`.
+"""Functions of Python's modules whose results don't depend on the size and times that `os.stat` returns to them.
 
-Most return whether a path exists, its type or its target. `mtime` (`importlib.metadata`) dates a cache of the folders
-in `sys.path`; `checkcache` and `updatecache` (`linecache`) date cached source lines; `rmtree` compares inodes.
+Most return whether a path exists, its type or its target. `mtime` (`importlib.metadata`) validates a cache of the
+folders in `sys.path`; `checkcache` and `updatecache` (`linecache`) validate cached source lines; `rmtree` compares
+inodes.
 """
 
 
 @cache
 def is_users(file: str) -> bool:
-    """Return whether code is the user's: not a library's, Python's or this package's. True for an unknown file, ""."""
+    """Return whether a file's code is the user's: not a library's, Python's or this package's. True for "", unknown."""
     return not libraries.is_library(file) and not _is_own(file)
 
 
 def calling_file(frame: FrameType | None) -> str:
-    """Return the file of the innermost caller outside Python's own modules; empty if there is none."""
+    """Return the file of the innermost frame outside Python's own modules; empty if there is none."""
     while frame is not None:
         file = frame.f_code.co_filename
         if not libraries.is_standard(file):
@@ -44,8 +45,8 @@ class Caller(NamedTuple):
 
     Attributes:
         by_user: whether it is the user's code, directly or through Python's own modules.
-        may_use_times: whether it may use the size or times in a result of `os.stat`. Any caller may, the user's code or
-            a library, except this package and the functions of `_TIMES_UNUSED`.
+        may_use_times: whether it may use the size or times in a result of `os.stat`. The user's code and libraries may,
+            unless they call through one of `_TIMES_UNUSED`; this package doesn't.
     """
 
     by_user: bool
@@ -53,7 +54,7 @@ class Caller(NamedTuple):
 
 
 def caller_of_look_up(frame: FrameType | None) -> Caller:
-    """Return the caller, from the frame that called. One walk, as imports look up thousands of paths."""
+    """Return the caller, given the calling frame. The stack is walked only once: imports look up thousands of paths."""
     uses_times = True
     while frame is not None:
         code = frame.f_code
@@ -62,17 +63,17 @@ def caller_of_look_up(frame: FrameType | None) -> Caller:
         if code.co_name in _TIMES_UNUSED:
             uses_times = False
         frame = frame.f_back
-    return _CALLERS[True, uses_times]  # Python's own code alone, as in its threads: what they run may be the user's
+    return _CALLERS[True, uses_times]  # only Python's own code, as in its threads: it may be running user code
 
 
-_CALLERS = {each: Caller(*each) for each in product((True, False), repeat=2)}  # made once: look-ups are frequent
+_CALLERS = {each: Caller(*each) for each in product((True, False), repeat=2)}  # created once: look-ups are frequent
 
 
 def may_use_names(frame: FrameType | None) -> bool:
     """Return whether the caller of `os.listdir` or `os.scandir` may use the names of files that aren't modules.
 
     If so, the whole listing is a dependency. Any caller may, except this package and the import system, which looks
-    only for modules, whose names are a dependency already (`files.importable`).
+    only for modules; their names are a dependency anyway (`files.importable`).
     """
     while frame is not None:
         file = frame.f_code.co_filename
@@ -85,7 +86,7 @@ def may_use_names(frame: FrameType | None) -> bool:
 
 
 def is_import(frame: FrameType | None) -> bool:
-    """Return whether the frame is one of the import system."""
+    """Return whether the frame belongs to the import system."""
     return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from cnncost.cache import files, libraries
 
 NATIVE = ("ATEN", "CUDA", "DNNL", "MKL", "OMP", "ONEDNN", "PYTORCH", "TORCH")
-"""Prefixes of environment variables that compiled code may read, which can't be observed."""
+"""Prefixes of environment variables that compiled code may read without being observed."""
 
 
 @dataclass(slots=True)
@@ -20,18 +20,18 @@ class Dependencies:
 
     Attributes:
         made: time of the recording, in nanoseconds since the epoch.
-        sources: by path, digests and `stat` results of files: code outside installed packages, and all opened files.
-        imported: size and modification time of each file of an installed package that was imported or opened, by folder
-            and name.
-        installed: by folder of packages, `libraries.digests` of what is installed in it.
-        importable: digests of the names that can be imported from a folder.
-        listings: digests of the names in folders that were listed.
+        sources: digest and stamp, by path, of each imported or opened file that is not in `imported`.
+        imported: size and modification time, by folder and name, of each imported or opened file that is still as an
+            installation wrote it.
+        installed: `libraries.digests` of what is installed, by folder of packages.
+        importable: digest of the names that can be imported from a folder, by its path.
+        listings: digest of the names in each folder that was listed.
         kinds: `files.state_without_folder_times` of each path that was looked up.
         states: `files.state` of each path whose size or times may have been used.
-        places: the real path of each file and folder above, which differs from its path if that goes through links.
-        environment: digests of environment variables that were read; None if a variable was not set.
+        places: the real path of each path in `sources`, `kinds`, `states` and `listings`; it may contain links.
+        environment: digest of each environment variable that was read; None if it was not set.
         native: digests of the variables that compiled code may have read (`NATIVE`).
-        walks: by prefix, digests of all variables with this prefix, for libraries that iterate over them.
+        walks: digests of all variables with a prefix, by the prefix that a library looked for.
     """
 
     made: int = field(default_factory=time.time_ns)
@@ -81,8 +81,8 @@ class Dependencies:
     def _changed_sources(self) -> Iterator[str]:
         for path, (content, before) in self.sources.items():
             now = files.stamp(path)
-            same = before is not None and now is not None and list(now) == list(before)  # JSON has lists, no tuples
-            # a file that changed just before the recording may have changed again without a new time
+            same = before is not None and now is not None and list(now) == list(before)  # JSON has no tuples
+            # a file that changed just before the recording may have changed again without getting a new timestamp
             if same and now is not None and max(now[1:]) + files.SAME_TIME_NS < self.made:
                 continue
             if files.content(path) != content:
@@ -100,7 +100,7 @@ class Dependencies:
 
 
 def value_of(name: str, variables: Mapping[str, str] = os.environ) -> str | None:
-    """Return a digest of an environment variable's value, which may be a secret; None if it is not set."""
+    """Return a digest of an environment variable's value (which may be a secret); None if it is not set."""
     value = variables.get(name)
     return None if value is None else files.digest(value.encode(errors="surrogateescape"))
 

@@ -11,20 +11,20 @@ from typing import Any
 from cnncost.cache import callers
 
 _MAPPING_FILES = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
-"""Files with the iteration methods of `os.environ` and of mappings."""
+"""Files that define the iteration methods of `os.environ` and of mappings."""
 _WALKERS = {"tqdm": "TQDM_"}
-"""Libraries that iterate over all variables to find those with a prefix, and this prefix."""
+"""Libraries that iterate over all variables in search of a prefix, and that prefix."""
 
 
 class EnvironmentWatch:
     """Observes `os.environ` and `os.environb` between `enter` and `leave`, while it is on.
 
     Attributes:
-        read: names of variables that were read, set or not.
-        before: all variables as they were when the observation began: a model may set some, and read them afterwards.
+        read: names of variables that were read, whether set or not.
+        before: all variables at the start of the observation, because a model may set some and read them afterwards.
         walks: prefixes that a library looked for when it iterated over all variables (`TQDM_`); `""` stands for any.
-        on: whether it observes now.
-        obstacle: why the analysis can't be cached: the model's own code iterated over all variables; else empty.
+        on: whether reads are recorded at the moment.
+        obstacle: why the analysis can't be cached: the user's code iterated over all variables; else empty.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class EnvironmentWatch:
         self._original = type(os.environ)
 
     def enter(self) -> None:
-        """Replace the class of `os.environ` and `os.environb`, so that all references to the two are observed."""
+        """Replace the class of `os.environ` and `os.environb`, so that all references to them are observed."""
         original, watch = self._original, self
         self.before = dict(os.environ)
 
@@ -65,7 +65,7 @@ class EnvironmentWatch:
             mapping.__class__ = self._original
 
     def walk(self, file: str) -> None:
-        """Record that code in a file iterated over all variables."""
+        """Record that the code in a file iterated over all variables."""
         if callers.is_users(file):
             self.obstacle = f"{os.path.basename(file)} reads all environment variables"
             return
@@ -74,12 +74,12 @@ class EnvironmentWatch:
 
 
 def _mappings() -> list[Any]:
-    """Return the mappings of environment variables: on POSIX one in text, and one in bytes."""
+    """Return the mappings of environment variables: one of strings and, on POSIX, one of bytes."""
     return [os.environ, *([os.environb] if os.supports_bytes_environ else [])]
 
 
 class Arguments(list[str]):
-    """A `sys.argv` that calls `on_read` with the file whose code reads it: a model may parse cnncost's command line."""
+    """A `sys.argv` that calls `on_read` with the file of the code that reads it: a model may parse the command line."""
 
     def __init__(self, original: list[str], on_read: Callable[[str], None]) -> None:
         super().__init__(original)
@@ -104,5 +104,5 @@ class Arguments(list[str]):
 
 
 def _is_walk(frame: FrameType) -> bool:
-    """Return whether the frame that reads a variable is part of an iteration over all, which `walk` records."""
+    """Return whether the frame that reads a variable belongs to an iteration over all of them, which `walk` records."""
     return frame.f_code.co_filename.endswith(_MAPPING_FILES) and frame.f_code.co_name == "__iter__"

@@ -1,4 +1,4 @@
-"""Fingerprints of files and folders, which show whether something has changed."""
+"""Fingerprints of files and folders, which show whether they have changed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from stat import S_ISDIR, S_ISREG
 from typing import TypeAlias
 
 Stamp: TypeAlias = "tuple[int, int, int]"
-"""Size in bytes, mtime and ctime in nanoseconds. `touch` can set the mtime, but not the ctime."""
+"""(Size in bytes, mtime in nanoseconds, ctime in nanoseconds). `touch` can set the mtime, but not the ctime."""
 _STAT = os.stat
-"""Python's own function: while `watch` observes, which also calls `stamp`, `os.stat` is one that records look-ups."""
+"""Python's own function: during an observation, `os.stat` records look-ups, but those of `stamp` don't count."""
 SAME_TIME_NS = 2_000_000_000
-"""A file that is changed twice within this time may keep one timestamp: some file systems' clocks are that coarse."""
+"""Two changes of a file within this time may leave the same timestamp: some file systems' clocks are that coarse."""
 
 
 def stamp(path: str) -> Stamp | None:
-    """Return the stamp of a file; None if there is no such file."""
+    """Return the stamp of a file or folder; None if there is none at the path."""
     try:
         found = _STAT(path)
     except (OSError, ValueError):
@@ -26,12 +26,12 @@ def stamp(path: str) -> Stamp | None:
 
 
 def digest(data: bytes) -> str:
-    """Return a digest of the data, 32 hexadecimal digits."""
+    """Return a digest of the data as 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def content(path: str) -> str:
-    """Return a digest of a file's content; empty if it can't be read."""
+    """Return a digest of a file's content; empty if it can't be read, or can't be read again."""
     try:
         if not can_be_read_again(path):
             return ""
@@ -42,7 +42,7 @@ def content(path: str) -> str:
 
 
 def can_be_read_again(path: str) -> bool:
-    """Return False for pipes, sockets and devices, whose content is gone once read; True if nothing is at the path."""
+    """Return False for pipes, sockets and devices, whose content is gone once read; True if the path doesn't exist."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -51,16 +51,16 @@ def can_be_read_again(path: str) -> bool:
 
 
 def state_without_folder_times(path: str) -> str:
-    """Return a string that changes if the file or folder at a path does; empty if nothing is there.
+    """Return a string that changes if the file or folder at a path does; empty if the path doesn't exist.
 
-    It has the type (file, folder, link) and permissions, and the size and times of a file. A folder's
-    times, which change with its entries, are left out, and so are a link's own.
+    It contains the type (file, folder, link) and permissions and, for a file, its size and times. The size and times of
+    a folder, which change with its entries, are left out, and so are those of a link itself.
     """
     return _state(path, all_times=False)
 
 
 def state(path: str) -> str:
-    """Return the same as `state_without_folder_times`, but with the size and times of folders and links, too."""
+    """Like `state_without_folder_times`, but including the size and times of folders and links."""
     return _state(path, all_times=True)
 
 
@@ -80,7 +80,7 @@ def _state(path: str, all_times: bool) -> str:
 
 
 def listing(folder: str) -> str:
-    """Return a digest of a folder's names, and of whether each is a folder or a link; empty if it can't be read."""
+    """Return a digest of the names in a folder and of which are folders or links; empty if it can't be read."""
     try:
         with os.scandir(folder) as entries:
             names = [f"{entry.name}/{entry.is_dir()}{entry.is_symlink()}" for entry in entries]
@@ -90,7 +90,10 @@ def listing(folder: str) -> str:
 
 
 def importable(folder: str) -> str:
-    """Return a digest of the names in a folder that can be imported or that record what is installed there."""
+    """Return a digest of the names in a folder that can be imported, or that record what is installed there.
+
+    Empty if the folder can't be read.
+    """
     try:
         with os.scandir(folder or ".") as entries:
             names = [entry.name for entry in entries if _is_importable(entry)]

@@ -7,7 +7,7 @@ import sys
 
 
 def package_folders() -> set[str]:
-    """Return the folders of all imported packages, including namespace packages, which have no file."""
+    """Return the absolute paths of the folders of all imported packages, including namespace packages."""
     found: set[str] = set()
     for module in list(sys.modules.values()):
         try:

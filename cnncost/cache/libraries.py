@@ -1,4 +1,4 @@
-"""The installed packages that a recording used: their versions, and the files that were imported from them."""
+"""Installed packages that a recording may have used: what is installed, and whether files are as installed."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def is_installed(path: str) -> bool:
 
 @cache
 def is_standard(path: str) -> bool:
-    """Return whether a file is one of Python's own modules; site-packages below their folder don't count.
+    """Return whether a path is in the folders of Python's own modules; site-packages below them don't count.
 
-    Modules that are part of the interpreter have no file: `<frozen os>` stands for one in a code object.
+    Modules that are built into the interpreter have no file; their code objects have names such as `<frozen os>`.
     """
     if path.startswith("<frozen"):
         return True
-    if not (files.below(path, standard()) or path in standard()):  # one of the folders itself may be looked up, too
+    if not (files.below(path, standard()) or path in standard()):  # the folders themselves may be looked up, too
         return False
     return not any(f"{os.sep}{name}{os.sep}" in path for name in _SITES)
 
 
 def is_library(path: str) -> bool:
-    """Return whether a file is an installed package's or Python's own, so that their versions determine its content."""
+    """Return whether a file belongs to an installed package or to Python, whose version then determines its content."""
     return is_installed(path) or is_standard(path)
 
 
 def records(site: str) -> dict[str, files.Stamp | None]:
     """Return stamps of the files that record what is installed in a folder of packages, by name in this folder.
 
-    Of a `.dist-info` folder that is its RECORD.
+    For a `.dist-info` folder, that file is its RECORD.
     """
     try:
         names = sorted(os.listdir(site))
@@ -68,7 +68,7 @@ def records(site: str) -> dict[str, files.Stamp | None]:
 
 
 def digests(site: str) -> dict[str, Any]:
-    """Return `records`, each with a digest of its content."""
+    """Return (digest of the content, stamp) for each of `records`, by name."""
     return {name: [_content(site, name), found] for name, found in records(site).items()}
 
 
@@ -77,7 +77,7 @@ def _content(site: str, name: str) -> str:
 
 
 def changed(site: str, before: dict[str, Any]) -> str:
-    """Return the name of a package whose installation differs from `before`, its `digests` then; empty if none does."""
+    """Return the name of a package whose installation has changed since `before` (the `digests`); empty if none has."""
     now = records(site)
     if different := sorted(now.keys() ^ before.keys()):
         return f"{different[0].removesuffix('.dist-info')} in {site}"
@@ -85,14 +85,14 @@ def changed(site: str, before: dict[str, Any]) -> str:
         content, stamp = before[name]
         if (stamp is None) != (found is None):
             return f"{name} in {site}"
-        # JSON has lists, no tuples
+        # JSON has no tuples
         if found is not None and list(found) != stamp and _content(site, name) != content:
             return f"{name} in {site}"
     return ""
 
 
 def last_installation(site: str, installed_at: dict[str, int]) -> int:
-    """Return when a package was last installed in a folder, in nanoseconds since the epoch; 0 if none is.
+    """Return when a package was last installed in a folder, in nanoseconds since the epoch; 0 if there is none.
 
     `installed_at` caches the results by folder.
     """
@@ -102,9 +102,9 @@ def last_installation(site: str, installed_at: dict[str, int]) -> int:
 
 
 def is_as_installed(path: str, size: int, installed_at: dict[str, int]) -> bool:
-    """Return whether a package's file has this size and was written by an installation, not edited afterwards.
+    """Return whether a package's file has this size and was not edited after the last installation.
 
-    Together with equal RECORD files this shows that it is the same file, also on another machine.
+    Together with equal RECORD files, this shows that it is the same file, even on another machine.
     `installed_at` is the cache of `last_installation`.
     """
     found = files.stamp(path)

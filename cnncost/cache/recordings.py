@@ -1,4 +1,4 @@
-"""Recordings by request: read from disk if no dependency has changed, else recorded and written."""
+"""Returns the recording for a request: from disk if no dependency has changed, else a new one, which is stored."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from cnncost.sources.find import is_user_module
 from cnncost.versions import __version__
 
 _SCHEMA = 2
-"""Raised by one when entries change, so that no version of cnncost reads entries of another form."""
+"""Version of the layout of entries. Increment it with each change, so that older entries are no longer found."""
 
 
 class Recordings:
-    """The recordings of a command line.
+    """The cache as used by one run of the command line.
 
     Attributes:
-        messages: for each model, a line that it came from the cache, or why it is not cached.
-        answered: for each model that came from the cache, the time of its recording, ISO 8601.
+        messages: lines on which models came from the cache, and why others were analyzed again or are not cached.
+        answered: time of the recording (ISO 8601) of each model that came from the cache.
     """
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class Recordings:
         self._user_model = ""  # the last recorded model that the user's own code builds
 
     def find(self, model: str, settings: dict[str, Any]) -> Recording | None:
-        """Return an earlier recording if nothing that it depends on has changed, else None.
+        """Return an earlier recording if there is one and nothing that it depends on has changed; else None.
 
         Args:
-            model: as the user named it.
-            settings: all settings of the request, as numbers, texts, None and tuples, lists and dicts of them.
+            model: the model's specification, as the user wrote it.
+            settings: all settings of the request: numbers, strings, None, and tuples, lists and dicts of these.
         """
         name = _name(model, settings)
         entry = store.read(name)
@@ -51,7 +51,7 @@ class Recordings:
         try:
             dependencies = Dependencies.from_data(entry["dependencies"])
             if changed := dependencies.changed():
-                self.messages.append(f"{model}: analyzed again, as {changed} has changed")
+                self.messages.append(f"{model}: analyzed again, because {changed} has changed")
                 return None
             recording = Recording.from_data(entry["recording"])
         except (CnncostError, KeyError, TypeError, ValueError, AttributeError):
@@ -66,14 +66,14 @@ class Recordings:
         """Make a recording, and cache it if all its dependencies can be checked.
 
         Raises:
-            CnncostError: whatever `record` raises; nothing is kept.
+            CnncostError: as `record` does; nothing is stored.
         """
         from cnncost.ops.registry import epoch
 
-        rules = epoch()  # another object as soon as a rule is added
-        name = _name(model, settings)  # before a model may change the working folder or sys.path
+        rules = epoch()  # replaced by another object as soon as a rule is added
+        name = _name(model, settings)  # computed first: a model may change the working folder or sys.path
         earlier = self._user_model
-        ran_before = f"{earlier} ran before it, which may change what this one finds" if earlier else ""
+        ran_before = f"{earlier} ran before in this process and may have affected it" if earlier else ""
         if is_user_module(model):
             self._user_model = model
         with self.observed():
@@ -81,7 +81,7 @@ class Recordings:
         adds_rules = "it adds rules" if epoch() is not rules else ""
         dependencies = self._watch.dependencies()
         if why := self._watch.obstacle or ran_before or adds_rules or _obstacle(recording):
-            self.messages.append(f"{model}: not kept in the cache: {why}")
+            self.messages.append(f"{model}: not stored in the cache: {why}")
         else:
             entry = {"dependencies": dependencies.to_data(), "recording": recording.to_data()}
             store.write(name, entry)
@@ -89,9 +89,9 @@ class Recordings:
 
     @contextmanager
     def observed(self) -> Iterator[None]:
-        """Context manager in which all reads are observed.
+        """Observe all reads in this context.
 
-        `make` uses it; imports that run before the first recording have to be wrapped in it, too.
+        `make` enters it; imports before the first recording also have to run in it.
         """
         self._watch.start()
         try:
@@ -100,7 +100,7 @@ class Recordings:
             self._watch.pause()
 
     def close(self) -> None:
-        """End the observation of this process."""
+        """Stop observing this process for good."""
         self._watch.stop()
 
 
@@ -109,7 +109,7 @@ _ACTIVE: list[Recordings] = []
 
 @contextmanager
 def caching() -> Iterator[Recordings]:
-    """Context manager in which `recording` uses the cache; enter it before torch is imported."""
+    """In this context, `recording` uses the cache; enter it before torch is imported."""
     recordings = Recordings()
     _ACTIVE.append(recordings)
     try:
@@ -143,25 +143,25 @@ def _obstacle(recording: Recording) -> str:
 
 
 def _name(model: str, settings: dict[str, Any]) -> str:
-    """Return the file name of a request: a digest of the request, of this version and of the machine."""
-    language = [os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]  # how text files are decoded
+    """Return the entry's name for a request: a digest of the request, the versions and the machine."""
+    language = [os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]  # they decide how text is decoded
     request = [
         _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), tuple(sys.flags),
         os.environ.get("PYTHONHASHSEED"), language, _machine(), model, settings,
     ]  # fmt: skip
-    # not json.dumps: repr tells a tuple from a list
+    # not json.dumps, because only repr distinguishes a tuple from a list
     return files.digest(repr(request).encode(errors="surrogateescape"))
 
 
 def _machine() -> list[str]:
-    """Return the facts of the machine that an analysis may depend on.
+    """Return facts about the machine on which an analysis may depend.
 
-    They are the platform, the processor's features, the number of cores and of those that this process may use, and
-    whether there is a GPU's driver.
+    They are the platform, the processor's features, the number of cores, the number of those that this process may use,
+    and whether a GPU driver is present.
     """
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            text = file.read(4096)  # the first core's entry, which has the flags
+            text = file.read(4096)  # the entry of the first core, which contains the flags
     except OSError:
         text = ""
     flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")

@@ -1,4 +1,4 @@
-"""Files of the cache: written atomically, checked when read; the least recently used are removed."""
+"""The files of the cache: written atomically, and verified when read; the least recently used are removed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import Any
 from cnncost.cache import files
 
 LIMIT = 200_000_000
-"""Maximum bytes of all files; above it, the least recently used are removed."""
+"""Maximum bytes of all files together; beyond it, the least recently used are removed."""
 _PART = 4
 """A file may take at most 1/`_PART` of the limit."""
 _HEAD = b"cnncost recording 1\n"
-"""First line of each file; a digest of the rest follows, then the rest, compressed JSON."""
+"""First line of each file; the second is a digest of the rest, which is compressed JSON."""
 _ENDING = ".recording"
 
 
 def folder() -> Path:
-    """Return the folder of the cache: `CNNCOST_CACHE_DIR`, or the system's folder for user caches."""
+    """Return the folder of the cache: `CNNCOST_CACHE_DIR`, or one in the system's folder for user caches."""
     if path := os.environ.get("CNNCOST_CACHE_DIR"):
         return Path(path)
-    from platformdirs import user_cache_path  # slow import, not needed if the folder is given
+    from platformdirs import user_cache_path  # a slow import, which is not needed if the folder is given
 
     return user_cache_path("cnncost", appauthor=False)
 
 
 def enabled() -> bool:
-    """Return whether the cache may be used. In CI it needs `CNNCOST_CACHE_DIR`, which a workflow restores."""
+    """Return whether the cache may be used. In CI, it is only if `CNNCOST_CACHE_DIR` names a folder to restore."""
     if os.environ.get("CNNCOST_NO_CACHE"):
         return False
     return bool(os.environ.get("CNNCOST_CACHE_DIR")) or not os.environ.get("CI")
@@ -61,7 +61,7 @@ def mark_used(name: str) -> None:
 
 
 def write(name: str, entry: dict[str, Any]) -> None:
-    """Write an entry; do nothing if the folder is not writable."""
+    """Write an entry, unless it is too large or the folder is not writable."""
     from cnncost.errors import OutputError
     from cnncost.files import write_bytes
 
@@ -75,11 +75,11 @@ def write(name: str, entry: dict[str, Any]) -> None:
 
 
 def _entries() -> list[tuple[float, int, Path]]:
-    """Return the time of last use, the bytes and the path of each file, the least recently used first."""
+    """Return (time of last use, bytes, path) of each file, the least recently used first."""
     found = []
     with suppress(OSError):
         for path in folder().glob(f"*{_ENDING}"):
-            with suppress(OSError):  # another process removed it
+            with suppress(OSError):  # another process may have removed it
                 about = path.stat()
                 found.append((about.st_mtime, about.st_size, path))
     return sorted(found)
@@ -98,7 +98,7 @@ def _trim() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The folder of the cache, the number of recordings, and their bytes."""
+    """The folder of the cache, and a number of recordings and their bytes."""
 
     folder: Path
     entries: int
@@ -112,10 +112,10 @@ def info() -> Info:
 
 
 def clear() -> Info:
-    """Remove all recordings, and what processes that were killed have left. Returns the recordings that were removed.
+    """Remove all recordings, and files left by processes that were killed. Return what was removed.
 
     Raises:
-        OutputError: a recording may not be removed.
+        OutputError: a recording can't be removed.
     """
     from cnncost.errors import OutputError
 
@@ -131,7 +131,7 @@ def clear() -> Info:
 
 
 def _remove_parts(older_than: float) -> None:
-    """Remove files that were not written to their end, and not for so many seconds."""
+    """Remove incomplete files that have not been written to for this many seconds."""
     with suppress(OSError):
         for path in folder().glob(".cnncost-*.part"):
             with suppress(OSError):

@@ -15,7 +15,8 @@ MODULES = frozenset(
     "select sentencepiece smtplib socket soundfile sqlite3 ssl subprocess tables tempfile tensorflow threading time "
     "timeit tokenizers urllib urllib3 uuid wandb xgboost".split()
 )
-"""Modules whose results differ between runs, come from outside, or are read from files by compiled code, unseen."""
+"""Modules whose results differ between runs, come from outside, or come from files that compiled code reads unobserved.
+"""
 NAMES = frozenset(
     "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb fpathconf from_file fstat "
     "fwalk get_device_capability get_device_name get_device_properties get_terminal_size getatime getloadavg getlogin "
@@ -23,15 +24,15 @@ NAMES = frozenset(
     "pathconf random read_file read_image readlink seed st_atime st_atime_ns statvfs stdin sysconf times uname "
     "urandom".split()
 )
-"""Names with such results, whatever module they belong to: `numpy.random`, `os.urandom`, `torch.hub`."""
+"""Names with such results in any module: `numpy.random`, `os.urandom`, `torch.hub`."""
 
 
 def suspicious(source: str | bytes) -> str:
-    """Return one of `MODULES` that source code imports, or one of `NAMES` that it imports or reads as an attribute.
+    """Return the first suspicious name in source code; empty if there is none, or if the source is not Python.
 
-    Reported are also calls of `input`, of `hash` (that of a text differs between processes) outside of `__hash__`, and
-    of any function with `dir_fd` (a folder that was opened, so that the path does not say which file is meant). Empty
-    if there is none of these, or if the source is not Python.
+    Suspicious are imports of `MODULES`; `NAMES` that are imported or read as attributes; calls of `input`; calls of
+    `hash` outside `__hash__`, because the hash of a string differs between processes; and the argument `dir_fd`,
+    because a path relative to an open folder doesn't tell which file is meant.
     """
     try:
         tree = ast.parse(source)

@@ -1,6 +1,6 @@
 """The command line. Only this package prints or exits.
 
-Commands are imported when called, so `cnncost --help` imports neither torch nor rich.
+Each command is imported when it is called, so `cnncost --help` imports neither torch nor rich.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _COMMANDS = {
     "rf": "Receptive fields, layer by layer, as tables and as a picture.",
     "lecture": "A lecture's figures, each checked against the real networks.",
     "zoo": "The reference networks and their published figures.",
-    "verify": "The same model counted by fvcore and torch, every difference explained.",
+    "verify": "The same model counted by fvcore and torch, with every difference explained.",
     "roofline": "The predicted time on a device, op by op.",
     "devices": "The devices that roofline and bench know; --measure adds this machine.",
     "bench": "Measured and predicted times, end to end and layer by layer.",
-    "check": "Budgets for CI: whether each model keeps its limits.",
+    "check": "Budgets for CI: whether each model is within its limits.",
     "diff": "The differences between two models, and the layers that cause them.",
     "compare": "Models side by side, and a picture of them.",
     "formula": "Costs as exact formulas of batch, image size, sequence length or width.",
@@ -41,7 +41,7 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Lists commands from the table above and imports the called one."""
+    """Lists the commands in the table above, and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(_COMMANDS)
@@ -64,7 +64,7 @@ class _Commands(click.Group):
             raise click.UsageError(error.message.rstrip(".") + suggestion(args[0], _COMMANDS), ctx) from None
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the arguments; --help is printed in here."""
+        """Parse the arguments; this also prints --help."""
         with stdout.errors_translated():
             return super().make_context(*args, **kwargs)
 
@@ -85,14 +85,14 @@ class _Commands(click.Group):
     help="Show the versions of cnncost and torch.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("--no-cache", is_flag=True, help="Analyze models again that are in the cache; see cnncost cache --help.")
+@click.option("--no-cache", is_flag=True, help="Analyze all models anew, without the cache; see cnncost cache --help.")
 @click.option("--verbose", is_flag=True, help="Say on stderr which results come from the cache, and why others don't.")
-def cli(**_switches: bool) -> None:  # read by main, at any position
+def cli(**_switches: bool) -> None:  # `main` reads the switches, at any position
     """The true cost of neural networks: parameters, MACs and FLOPs, exact, without running them."""
 
 
 def _check_folder() -> None:
-    """Raise InputError if the working folder is gone: torch ends the process there."""
+    """Raise InputError if the working folder has been removed: torch would abort the process."""
     try:
         Path.cwd()
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def _check_folder() -> None:
 
 
 def _versions(context: click.Context, value: bool) -> None:
-    """Print the versions and exit, like click's own option."""
+    """Print the versions and exit, as click's own version option does."""
     if not value or context.resilient_parsing:
         return
     installed = versions.installed()
@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 the command found a problem, 2 wrong usage or broken input."""
     is_program = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
-    switches = {each for each in arguments if each in _SWITCHES}  # at any position, as users append them
+    switches = {each for each in arguments if each in _SWITCHES}  # at any position, because users append them
     debug, arguments = "--debug" in switches, [each for each in arguments if each not in _SWITCHES]
     stdout.replace_closed()
     try:
@@ -150,7 +150,7 @@ _SWITCHES = ("--debug", "--no-cache", "--verbose")
 
 @contextmanager
 def _caching(enabled: bool, verbose: bool) -> Iterator[None]:
-    """Context manager in which recordings are cached if `enabled`; `verbose`: print messages on them to stderr."""
+    """In this context, recordings are cached if `enabled`. With `verbose`, print what came from the cache to stderr."""
     from cnncost.cache import store
 
     if not enabled or not store.enabled():
@@ -169,7 +169,7 @@ def _caching(enabled: bool, verbose: bool) -> Iterator[None]:
 def _run(arguments: list[str]) -> int:
     """Run the command line and return the exit code."""
     try:
-        with warnings.catch_warnings():  # torch warns about tensor["name"], which raises an error here anyway
+        with warnings.catch_warnings():  # torch warns about tensor["name"], but that raises an error anyway
             warnings.showwarning = _show_warning
             warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
             code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)
@@ -181,17 +181,17 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         _say(_one_line(error))
         return 2
-    return code if isinstance(code, int) else 0  # what the command returned: an exit code, or None for success
+    return code if isinstance(code, int) else 0  # a command returns an exit code, or None for success
 
 
 def _say(error: object) -> None:
-    """Write an error to standard error; if that can't be written to, only the exit code reports the error."""
+    """Write an error to standard error; if that is impossible, only the exit code reports the error."""
     with suppress(OSError):
         click.echo(f"cnncost: {error}", err=True)
 
 
 def _one_line(error: click.ClickException) -> str:
-    """Return click's error on one line; its own message has lines on usage and help, and a line for each choice."""
+    """Return click's error as one line; click itself adds lines on usage and help, and a line for each choice."""
     text = " ".join(error.format_message().split()).removesuffix(".")
     context = getattr(error, "ctx", None)
     return f"{text}; see {context.command_path} --help" if context is not None else text

@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 _SIZE_LIMIT = 2**63
-"""Batch sizes are smaller: PyTorch's sizes are signed 64-bit integers."""
+"""Batch sizes have to be less than this: PyTorch's sizes are signed 64-bit integers."""
 _LINES = 9
-"""Maximum number of networks, a line each, for a readable picture over batch sizes."""
+"""Maximum number of networks, which are a line each, in a readable picture over batch sizes."""
 
 
 @click.command(cls=Command, renamed={"--plots": "--picture"})
 @click.argument("models", nargs=-1, metavar="MODEL…", shell_complete=complete_model)
 @click.option("--zoo", "whole_zoo", is_flag=True, help="All networks of `cnncost zoo`.")
 @click.option("--device", "on", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Device to run on.")
-@click.option("--batch", "batches", metavar="N,…", help="Batch sizes, such as 1,8,32; by default the input's own.")
+@click.option("--batch", "batches", metavar="N,…", help="Batch sizes, such as 1,8,32; by default that of the input.")
 @click.option("--dtype", "dtypes", default="float32", metavar="D,…", help="dtypes, such as float32,bf16.")
 @click.option("--training", is_flag=True, help="Time forward and backward, in train mode.")
-@click.option("--compile", "compiled", is_flag=True, help="Time the model compiled by torch.compile, too.")
+@click.option("--compile", "compiled", is_flag=True, help="Also time the model compiled by torch.compile.")
 @click.option("--threads", type=click.IntRange(min=1, max=4096), metavar="N", help="CPU threads; by default all cores.")
 @click.option(
     "--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, metavar="S", help="Time limit for each case."
@@ -63,17 +63,17 @@ def command(
     settings: Settings, top: int, folder: Path | None, form: str | None,
     output: str | None,
 ) -> int:  # fmt: skip
-    """Measure MODEL on this machine, next to the roofline's prediction.
+    """Measure MODEL on this machine, and compare it with the roofline's prediction.
 
     Weights are real, inputs random. Runs are repeated until the confidence interval of the median is narrow; the
-    output says if the machine was not idle. Ctrl-C ends the benchmark, and the cases done so far are shown.
+    output says if the machine was not idle. Ctrl-C ends the benchmark and shows the cases that are done.
 
     \b
     Examples:
       cnncost bench resnet50 --batch 1,8
       cnncost bench net.py:Net --input 1x3x32x32 --training
       cnncost bench --zoo --batch 1,64 -o reports/bench_cpu.md --picture reports/pictures
-    """  # noqa: D301  # click's sign for lines that stay as they are
+    """  # noqa: D301  # click's mark for text that is not rewrapped
     names = _names(models, whole_zoo)
     form = result_format(form, output)
     cases = list(_cases(batches, dtypes, training, compiled))
@@ -90,7 +90,7 @@ def command(
     from cnncost.evaluation.document import document
 
     def show(final: bool) -> None:
-        """Write the results. Before the `final` ones, only to a file, without pictures, and unless all have failed."""
+        """Write the results; before the `final` ones, only to a file, without pictures, and if a case succeeded."""
         if final or (output and not bench.failure()):
             pictures = _pictures(bench, folder if final else None, output)
             terminal.write(document(bench, top, "cnncost " + " ".join(sys.argv[1:]), pictures), form, output)
@@ -102,7 +102,7 @@ def command(
             bench.seconds = time.perf_counter() - start
             show(final=False)
     except KeyboardInterrupt:
-        bench.interrupted, exit_code = True, 130  # the exit status of a command that Ctrl-C ended
+        bench.interrupted, exit_code = True, 130  # the exit status of a command ended by Ctrl-C
     bench.seconds = time.perf_counter() - start
     if not exit_code and (reason := bench.failure()):
         raise BenchError(reason)
@@ -117,13 +117,13 @@ def _names(models: tuple[str, ...], whole_zoo: bool) -> list[str]:
 
     if bool(models) == whole_zoo:
         raise click.UsageError(
-            "name one or more MODELs, or give --zoo" if not models else "give MODELs or --zoo, not both"
+            "expected one or more MODELs, or --zoo" if not models else "expected MODELs or --zoo, not both"
         )
     return list(models) if models else list(zoo.names())
 
 
 def _cases(batches: str | None, dtypes: str, training: bool, compiled: bool) -> Iterator[Case]:
-    """Yield a case for each dtype and batch size; if `compiled`, a second set, through torch.compile."""
+    """Yield a case for each dtype and batch size; if `compiled`, also one with torch.compile."""
     from cnncost.bench.result import Case
     from cnncost.devices.model import dtype_named
 
@@ -159,7 +159,7 @@ def _check_cases(cases: list[Case], on: str, settings: Settings) -> None:
 
 
 def _new_bench(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
-    """Return a benchmark without rows. The device to predict with is `ceilings`, or else this machine, measured now."""
+    """Return a benchmark without rows. It predicts for the device `ceilings`, or for this machine, measured now."""
     from cnncost.bench.host import host_record
 
     device = None
@@ -172,7 +172,7 @@ def _new_bench(on: str, threads: int | None, ceilings: str | None, device_file: 
     from cnncost.bench.backend import backend
     from cnncost.evaluation.bench import Bench
 
-    backend(on)  # raises before the work if it isn't available
+    backend(on)  # raises now if it isn't available
     if threads is not None:
         torch.set_num_threads(threads)
     host, date = host_record(on), f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
@@ -188,7 +188,7 @@ def _measured(on: str, threads: int | None) -> Device:
 
 
 def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> list[Resolved]:
-    """Return the models, built before this machine is measured, so that one that can't be benchmarked fails at once."""
+    """Build the models before this machine is measured, so that one that can't be benchmarked fails at once."""
     from cnncost.sources.find import find
     from cnncost.sources.resolve import resolve
 
@@ -205,7 +205,7 @@ def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> l
 def _rows(
     models: list[Resolved], cases: list[Case], on: str, device: Device, seconds: float, settings: Settings
 ) -> Iterator[Joined]:
-    """Yield a row for each network and case, predicted and measured."""
+    """Yield a row with prediction and measurement for each network and case."""
     from cnncost.bench.backend import backend
     from cnncost.bench.run import measure
     from cnncost.bench.timing import Budget
@@ -215,7 +215,7 @@ def _rows(
     with progress(len(models) * len(cases), "benchmark") as begin_step:
         for model in models:
             predictions = Predictions(model, device, settings.tracing)
-            # a GPU raises an error if its memory is too small, so nothing has to be predicted
+            # a GPU raises an error if its memory is too small, so a shortage need not be predicted
             shortage = predictions.shortage if on == "cpu" else lambda _: ""
             remaining = iter(cases)
             begin_step(f"{model.name} {_case_text(next(remaining))}")
@@ -226,12 +226,12 @@ def _rows(
 
 
 def _case_text(case: Case) -> str:
-    """Return a case in words for the progress line; `as given` is the batch size of the given inputs."""
+    """Return a case's batch size for the progress line; `as given` means that of the inputs."""
     return f"batch {case.batch}" if case.batch else "as given"
 
 
 def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[str, ...]:
-    """Return the paths of the pictures, relative to the document's folder if they are below it."""
+    """Return the paths of the pictures, relative to the document's folder if they are inside it."""
     if folder is None:
         return ()
     base = Path(output).resolve().parent if output else Path.cwd()
@@ -240,7 +240,7 @@ def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[st
 
 
 def _picture_names(bench: Bench) -> list[str]:
-    """Return the names of the pictures that `_draw` writes, in its order."""
+    """Return the names of the pictures, in the order in which `_draw` writes them."""
     batches, networks = {row.case.batch for row in bench.rows}, {row.name for row in bench.rows}
     several = len(batches) > 1 and len(networks) <= _LINES
     return [f"bench_{bench.on}_errors.svg", *([f"bench_{bench.on}_batches.svg"] if several else [])]
@@ -249,13 +249,13 @@ def _picture_names(bench: Bench) -> list[str]:
 def _draw(bench: Bench, folder: Path) -> None:
     from cnncost.plots.bench import draw_batches, draw_errors
 
-    # strict=False: the second picture is not always among the names
+    # strict=False: the second picture is not always drawn
     for name, draw in zip(_picture_names(bench), (draw_errors, draw_batches), strict=False):
         draw(bench, str(folder / name))
 
 
 def _make_folder(folder: Path | None) -> None:
-    """Make the pictures' folder, and check that pictures can be written there, before this machine is measured."""
+    """Create the folder for pictures and check that it is writable, before this machine is measured."""
     if folder is None:
         return
     from cnncost.plots.picture import check_picture
@@ -263,5 +263,5 @@ def _make_folder(folder: Path | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BenchError(f"--picture {folder}: can't be made: {error.strerror}; choose another folder") from None
+        raise BenchError(f"--picture {folder}: can't be created: {error.strerror}; choose another folder") from None
     check_picture(folder / "picture.svg")

@@ -12,12 +12,12 @@ from cnncost.cli.options import Command
 @click.command(cls=Command, epilog="\b\nExamples:\n  cnncost cache info\n  cnncost cache clear")
 @click.argument("action", type=click.Choice(["info", "clear"]), metavar="info|clear")
 def command(action: str) -> None:
-    """Show the size of the cache, or remove its recordings of models that were analyzed before.
+    """Show the size of the cache, or remove the recordings in it.
 
-    A model of the zoo, of a library or of your own code is read from there, without torch, if nothing that its
-    analysis read has changed: code, files, environment variables, versions. `cnncost --no-cache` analyzes it again.
-    CNNCOST_CACHE_DIR names another folder. CNNCOST_NO_CACHE=1 turns the cache off; with CI=1 it is off, too, unless a
-    folder is named.
+    The recording of a model that was analyzed before, be it of the zoo, a library or your own code, is read from the
+    cache, without torch, if nothing that the analysis read has changed: code, files, environment variables, versions.
+    `cnncost --no-cache` analyzes it again. CNNCOST_CACHE_DIR names another folder. CNNCOST_NO_CACHE=1 turns the cache
+    off; in CI (CI=1) it is also off, unless CNNCOST_CACHE_DIR is set.
     """
     from cnncost.cache import store
 

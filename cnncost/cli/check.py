@@ -23,17 +23,17 @@ _FURTHER_FORMATS = (
     Format("github", meaning="annotations and the job summary"),
     Format("benchmark", meaning="for github-action-benchmark", written_as="json"),
     Format(
-        "comment", meaning="markdown with a first line by which a workflow finds the comment again",
+        "comment", meaning="markdown whose first line lets a workflow find the comment again",
         written_as="markdown",
     ),
 )  # fmt: skip
-"""Formats for other tools, which `check` writes in addition to those of all commands."""
+"""Formats for other tools, which `check` writes in addition to the formats of all commands."""
 _FORMATS = FORMATS.also(*_FURTHER_FORMATS)
 
 
 @click.command(
     cls=Command,
-    epilog="Exit code: 0 all within, 1 one is over or uncertain, 2 the file or a model is broken.\n\n"
+    epilog="Exit code: 0: all limits pass; 1: one is over or uncertain; 2: the file or a model is broken.\n\n"
     "\b\nExamples:\n  cnncost check\n  cnncost check --update\n  cnncost check --format github\n"
     "  cnncost check --baseline-rev origin/main --format comment -o comment.md",
 )
@@ -44,7 +44,7 @@ _FORMATS = FORMATS.also(*_FURTHER_FORMATS)
 @click.option("--baseline", metavar="FILE", help="Baseline; by default the budget file's, cnncost.lock.json.")
 @click.option(
     "--baseline-rev", "revision", metavar="REV",
-    help="Baseline: the same models as they are at a git revision, such as origin/main, analyzed now.",
+    help="Baseline: the same models at a git revision, such as origin/main, which are analyzed now.",
 )  # fmt: skip
 @click.option("--update", is_flag=True, help="Write the baseline, and show the changes since the old one.")
 @result_options(_FORMATS)
@@ -53,7 +53,7 @@ _FORMATS = FORMATS.also(*_FURTHER_FORMATS)
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Number of processes; by default several if it takes long.",
+    help="Number of processes; by default several if one takes long.",
 )
 @click.option("--allow-unknown", is_flag=True, help="Accept totals that leave out ops without a rule.")
 @click.option("--any-torch", is_flag=True, help="Accept a baseline that was made with another version of torch.")
@@ -61,9 +61,9 @@ def command(
     names: tuple[str, ...], config: str | None, baseline: str | None, revision: str | None, update: bool,
     form: str | None, output: str | None, jobs: int | None, allow_unknown: bool, any_torch: bool,
 ) -> int:  # fmt: skip
-    """Check models against their budgets: all budgets, or those named.
+    """Check models against their budgets: all budgets, or the named ones.
 
-    A budget file says which models, and their limits: macs = "<= 4.1G", params = "+1%" (of the baseline),
+    A budget file lists models and their limits: macs = "<= 4.1G", params = "+1%" (relative to the baseline),
     modules = { "layer4.*" = { macs = "<= 1.2G" } }.
     """
     # imported late, as in every command: `cnncost --help` stays fast
@@ -73,10 +73,10 @@ def command(
     from cnncost.budget.check import check, check_baselines, new_baseline
     from cnncost.budget.file import find, read
 
-    absent: dict[str, str] = {}  # models without figures at the revision, with the reason
+    absent: dict[str, str] = {}  # the reason why a model has no figures at the revision, by the budget's name
     if revision is not None and (baseline or update):
         raise click.UsageError(
-            f"--baseline-rev has a baseline of its own; leave out {'--baseline' if baseline else '--update'}"
+            f"--baseline-rev measures the baseline itself; leave out {'--baseline' if baseline else '--update'}"
         )
     form = result_format(form, output, formats=_FORMATS)
     file = read(Path(config) if config is not None else relative(find(Path.cwd())))
@@ -106,7 +106,7 @@ def command(
 
 
 def relative(path: Path) -> Path:
-    """Return a path inside the working folder relative to it, as that is shorter; other paths unchanged."""
+    """Return a path in the working folder relative to it, which is shorter; other paths unchanged."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -124,10 +124,10 @@ def _previous_baseline(file: BudgetFile, any_torch: bool = True) -> Lock | None:
 def _baseline_at_revision(
     file: BudgetFile, names: tuple[str, ...], revision: str, any_torch: bool
 ) -> tuple[Lock, dict[str, str]]:
-    """Analyze the models at a revision; a model that fails there has its figures from the baseline's file, if any.
+    """Analyze the models at a revision; for models that fail there, use the figures in the baseline's file, if any.
 
     Returns:
-        The baseline, and the reasons why models failed, by their budgets' names.
+        The baseline, and the reasons why models failed, by the budget's name.
     """
     from dataclasses import replace
 
@@ -141,7 +141,7 @@ def _baseline_at_revision(
     for text in (*notes, *notes_on_copies(repository.top, repository.folder)):
         note(text)
     for name, reason in errors.items():
-        note(f"{revision} has no figures of {name}: {reason}")
+        note(f"{revision} has no figures for {name}: {reason}")
     old = _previous_baseline(file, any_torch) if errors else None
     return figures if old is None else replace(figures, models={**old.models, **figures.models}), errors
 
@@ -165,7 +165,7 @@ def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> lis
 
 
 def _report(result: Check, form: str, output: str | None) -> None:
-    """Write the result, also to a CI job's summary; if it goes to a file, print the reason of a failure to the log."""
+    """Write the result. With `github`, also add it to the job's summary; with `output`, print a failure's reason."""
     from cnncost.cli import terminal
 
     if form == "comment":
@@ -189,11 +189,11 @@ def _report(result: Check, form: str, output: str | None) -> None:
     if output is not None and result.exit_code:
         from cnncost.budget.render.words import summary
 
-        note(f"{summary(result)}; see {output}")  # so that the log of a failed job says why
+        note(f"{summary(result)}; see {output}")  # the log of a failed job then says why it failed
 
 
 def _append_to_job_summary(result: Check) -> None:
-    """Append the result to the summary of a GitHub Actions job, if this runs in one."""
+    """Append the result to the job summary, if this runs in GitHub Actions."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return

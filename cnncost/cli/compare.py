@@ -29,18 +29,18 @@ _PICTURES = (".svg", ".png", ".pdf")
 @run_options()
 @click.option(
     "--vary", multiple=True, metavar="NAME=SIZES",
-    help="A row for each size: size=160,224,288 (a square), batch=1,8,64, height, width, sequence, an axis of an input "
-    "ids.1=64,128, a keyword of the factory width=16,32,64; repeated for all combinations.",
+    help="A row for each size: size=160,224,288 (a square), batch=1,8,64, height, width, sequence, an axis of an "
+    "input, ids.1=64,128, or a keyword of the factory, width=16,32,64. Repeat it for all combinations.",
 )  # fmt: skip
 @click.option(
     "--join", "table", metavar="CSV",
-    help="Columns of your own, such as accuracy: CSV with a column model, and perhaps those that --vary names; or "
-    "published: top-1 accuracies that torchvision states.",
+    help="Add columns of your own, such as accuracy, from a CSV file with a column model and, optionally, the sizes "
+    "that --vary names; or published: the top-1 accuracies stated by torchvision.",
 )  # fmt: skip
 @click.option(
     "--quality", metavar="COLUMN",
-    help="Column of --join that Pareto front and picture compare with MACs, by default its first number; "
-    "-COLUMN: less is better.",
+    help="Column of --join that the Pareto front and the picture compare with MACs; by default the first one with "
+    "numbers. -COLUMN: less is better.",
 )  # fmt: skip
 @click.option(
     "--picture",
@@ -52,7 +52,7 @@ def command(
     models: tuple[str, ...], settings: Settings, vary: tuple[str, ...], table: str | None, quality: str | None,
     picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Parameters, MACs, FLOPs and memory of several models, and the models that no other one beats.
+    """Compare parameters, MACs, FLOPs and memory of several models, and mark their Pareto front.
 
     Models may be saved reports. A picture shows parameters, MACs and memory, with the Pareto front; with --join, the
     joined column over MACs.
@@ -64,7 +64,7 @@ def command(
     output, picture = _places(output, picture, form)
     form = result_format(form, output, picture)
     if quality is not None and table is None:
-        raise click.UsageError("--quality names a column of --join; give --join, a CSV file with a column model")
+        raise click.UsageError("--quality names a column of --join; also give --join, a CSV file with a column model")
     from cnncost.published import PUBLISHED, table_of
 
     table_to_join = None if table in {None, PUBLISHED} else join.read(str(table))
@@ -88,12 +88,12 @@ def command(
 
 
 def _places(output: str | None, picture: str | None, form: str | None) -> tuple[str | None, str | None]:
-    """Return the files of table and picture: `-o` accepts a picture, as it did before, for one more version."""
+    """Return the files of table and picture: for one more version, `-o` still accepts a picture."""
     if output is None or Path(output).suffix.lower() not in _PICTURES:
         return output, picture
     if picture is not None:
-        raise click.UsageError(f"-o {output}: is a picture, as --picture {picture} is; -o is for tables")
+        raise click.UsageError(f"-o {output}: is a picture, and so is --picture {picture}; -o is for tables")
     if form is not None:
-        raise click.UsageError("--format is for tables; the picture's format is that of its ending")
-    note(f"a picture is now drawn by --picture {output}; -o takes tables alone from the next version on")
+        raise click.UsageError("--format is for tables; the file's ending determines the format of a picture")
+    note(f"use --picture {output} to draw a picture; from the next version on, -o is only for tables")
     return None, output

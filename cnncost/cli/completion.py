@@ -17,7 +17,7 @@ _LINES = {
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(list(_LINES)))
 def command(shell: str) -> None:
-    """Print the line that turns completion on; add it to your shell's start-up file.
+    """Print the line that turns on completion; add it to your shell's startup file.
 
     Completes commands, options, the zoo's names and files.
     """

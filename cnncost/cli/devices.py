@@ -32,16 +32,15 @@ def command(
 ) -> None:  # fmt: skip
     """List the devices that --device accepts, show one in full, or measure this machine.
 
-    --measure times the operations that the roofline needs: large matrix products by dtype, copies by size, the launch
-    of an op, convolutions and pools. The result is saved in a TOML file of your own, in which you may also describe
-    other devices.
+    --measure times what the roofline needs: large matrix products by dtype, copies by size, launches, convolutions and
+    pooling. The result is saved in your own TOML file of devices, in which you may also describe others.
     """
     if measure and name:
-        raise click.UsageError(f"--measure measures this machine; to name the result give --save-as {name}")
+        raise click.UsageError(f"--measure measures this machine; to name the result, use --save-as {name}")
     if not measure and (backend or save_as or threads):
         raise click.UsageError("--on, --save-as and --threads belong to --measure")
     if as_json and form not in {None, "json"}:
-        raise click.UsageError(f"--json is --format json; leave out --format {form}, or --json")
+        raise click.UsageError(f"--json means --format json; leave out --format {form} or --json")
     form = result_format("json" if as_json else form, output)
     from cnncost.devices import catalog, find
     from cnncost.devices.document import catalog_document, device_document
@@ -69,7 +68,7 @@ def _measure(backend: str, name: str, threads: int | None, device_file: Path | N
     click.echo(f"saved as {name} in {path}", err=True)
     if device.noisy:
         click.echo(
-            "other programs were busy, so that the ceilings are too low; measure again when the machine is idle",
+            "other programs were busy, so the ceilings are too low; measure again when the machine is idle",
             err=True,
         )
     return device

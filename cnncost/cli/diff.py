@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FORMATS = FORMATS.also(
     Format(
-        "comment", meaning="markdown on all budgets, with a first line by which a workflow finds the comment again",
+        "comment", meaning="markdown on all budgets, whose first line lets a workflow find the comment again",
         written_as="markdown",
     )
 )  # fmt: skip
@@ -39,8 +39,8 @@ _FORMATS = FORMATS.also(
 @click.option("--new-args", multiple=True, metavar="NAME=VALUE", help="Arguments of NEW, if they differ from OLD's.")
 @click.option(
     "--rev", metavar="A..B",
-    help="Compare one MODEL, or without one all models of the budget file, at two git revisions: A..B; A...B for the "
-    "merge base of A and B, and B; A for A and the working tree.",
+    help="Compare MODEL or, without one, all models of the budget file at two git revisions: A..B for A and B; A...B "
+    "for the merge base of A and B, and B; A for A and the working tree.",
 )  # fmt: skip
 @click.option(
     "-c", "--config", metavar="FILE", help="Budget file; by default cnncost.toml or pyproject.toml, here or above."
@@ -56,8 +56,8 @@ def command(
 ) -> int:  # fmt: skip
     """Show the differences between two models, and the layers that cause them.
 
-    OLD and NEW are models or saved reports. With --rev they are one model at two revisions of the git repository, or
-    all models of the budget file, whose peaks of memory are compared, too. Renamed and moved modules are matched.
+    OLD and NEW are models or saved reports. With --rev, one model is compared at two revisions of the git repository,
+    or all models of the budget file are, including their peak memory. Renamed and moved modules are matched.
     """
     from cnncost.budget.diff import Diff
 
@@ -69,7 +69,7 @@ def command(
         return _diff_budgets(rev or "", config, form, output, top, exit_code)
     if rev is not None:
         if new_args:
-            raise click.UsageError("--new-args is for two models; with --rev both get --model-args")
+            raise click.UsageError("--new-args is for two models; with --rev, both sides use --model-args")
         sides, names = _snapshots_at_revisions(models[0], rev, settings)
     else:
         sides, names = _snapshots_of_two(models, settings, parsed_model_args(new_args))
@@ -86,7 +86,7 @@ def _check_mode(
     models: tuple[str, ...], settings: Settings, new_args: tuple[str, ...], rev: str | None, config: str | None,
     form: str | None,
 ) -> None:  # fmt: skip
-    """Reject options of one mode in the other. One mode compares the models given, the other all of the budget file."""
+    """Reject options of the wrong mode: one compares the given models, the other all models of the budget file."""
     if models and (config is not None or form == "comment"):
         raise click.UsageError(
             f"{'--config' if config is not None else '--format comment'} is for all budgets: --rev A..B without a MODEL"
@@ -98,7 +98,7 @@ def _check_mode(
 
 
 def _diff_budgets(rev: str, config: str | None, form: str, output: str | None, top: int, exit_code: bool) -> int:
-    """Diff all models of the budget file. Return the exit code: 2 if one can't be analyzed at the new revision."""
+    """Compare all models of the budget file. Return the exit code: 2 if one can't be analyzed at the new revision."""
     from cnncost.budget.diffs import between
     from cnncost.budget.file import find, read
     from cnncost.budget.render import diffs, diffs_page
@@ -159,7 +159,7 @@ def _name_with_arguments(model: str, arguments: dict[str, Any]) -> str:
 def _snapshots_at_revisions(
     model: str, rev: str, settings: Settings
 ) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
-    """Return the figures of a model at two revisions, or at one and in the working tree, and their displayed names."""
+    """Return a model's figures at two revisions, or at one and in the working tree, and their displayed names."""
     from cnncost.budget.installed_copies import notes_on_copies
     from cnncost.budget.repository import Repository, note_on_missing_changes
     from cnncost.budget.revisions import snapshots
@@ -184,7 +184,7 @@ def _snapshots_at_revisions(
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """Context manager in which imports don't write bytecode next to the user's files."""
+    """In this context, imports don't write bytecode next to the user's files."""
     before = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:

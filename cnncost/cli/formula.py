@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 @model_argument
 @click.option(
     "--vary", multiple=True, required=True, metavar="NAME[=SIZES]",
-    help="batch, height, width, depth, size (a square), sequence, length; an axis of an input, ids.1=64..512; a "
-    "keyword of the factory, width=16,32,64. Several separated by commas; a+b vary together.",
+    help="batch, height, width, depth, size (a square), sequence, length; an axis of an input, ids.1=64..512; or a "
+    "keyword of the factory, width=16,32,64. Separate several by commas; a+b vary together.",
 )  # fmt: skip
 @run_options("batch", "dtype")
 @click.option("--inference", is_flag=True, help="Leave out the training step.")
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--solve", "budgets", multiple=True, metavar="BUDGET",
-    help="The largest size of each variable that keeps a budget, such as 'macs <= 2G'; others at the model's sizes.",
+    help="Find the largest size of each variable within a budget, such as 'macs <= 2G', with all others at the model's "
+    "sizes.",
 )  # fmt: skip
 @click.option("--picture", metavar="FILE", help="Draw MACs over each variable, with the points: .png, .svg or .pdf.")
 @result_options()
@@ -46,8 +47,8 @@ def command(
 ) -> None:  # fmt: skip
     """Show the costs of MODEL as exact formulas of its batch, image size, sequence length or width.
 
-    MODEL is analyzed at a few sizes. Formulas with exact coefficients are derived from these, and are then checked by
-    analyses at other sizes, each of which must agree exactly. MODEL is as for `cnncost summarize`.
+    MODEL is analyzed at a few sizes. Formulas with exact coefficients are derived from these analyses, and checked by
+    analyses at other sizes, which must agree exactly. MODEL is as for `cnncost summarize`.
     """
     form = FORMATS.choose(form, output)
     if budgets and form != "text":

@@ -1,4 +1,4 @@
-"""`cnncost lecture`: the tables on a course's slides, each figure with a verdict."""
+"""`cnncost lecture`: the tables on a course's slides, with a verdict on each figure."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
 )  # fmt: skip
 @click.option(
     "--verdict", "verdicts", type=click.Choice([verdict.value for verdict in Verdict]), multiple=True,
-    help="Only claims of this verdict; repeatable.",
+    help="Only claims with this verdict; repeatable.",
 )  # fmt: skip
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if a claim differs.")
 @result_options()
 @click.option(
     "--write-reports", "folder", metavar="DIR",
-    help="Write lecture.md and lecture.csv, of the whole lecture, into a folder.",
+    help="Write lecture.md and lecture.csv for the whole lecture into a folder.",
 )  # fmt: skip
 def command(
     claims: str | None, numbers: tuple[int, ...], verdicts: tuple[str, ...], exit_code: bool, form: str | None,
@@ -45,11 +45,11 @@ def command(
 ) -> int:  # fmt: skip
     """Check the figures on a course's slides against the real networks.
 
-    FILE is a file of claims in TOML (docs/claims.md); without one, those of the course MN909, Convolutional Neural
+    FILE is a TOML file of claims (docs/claims.md); by default, the claims of the course MN909, Convolutional Neural
     Networks, are checked.
 
-    Each figure is exact, rounded (to the printed digits), differs (with the right figure and the reason), or is
-    stated (it can't be computed).
+    The verdict on a figure is exact, rounded (to the printed digits), differs (with the right figure and the reason),
+    or stated (it can't be computed).
 
     \b
     Examples:
@@ -57,11 +57,11 @@ def command(
       cnncost lecture --verdict differs
       cnncost lecture --format csv -o lecture.csv
       cnncost lecture my_claims.toml --exit-code
-    """  # noqa: D301  # click's sign for lines that stay as they are
+    """  # noqa: D301  # click's mark for text that is not rewrapped
     if folder is not None:
         if claims or numbers or verdicts or exit_code or form or output:
             raise click.UsageError(
-                "--write-reports is for the whole course in cnncost, in fixed formats; give no other option"
+                "--write-reports is for the whole built-in course, in fixed formats; give no other argument"
             )
         _write_reports(folder)
         return 0
@@ -83,7 +83,7 @@ def command(
 
 
 def _findings(claims: str | None, numbers: tuple[int, ...]) -> tuple[str, Findings]:
-    """Return the course's title and its claims with verdicts; if numbers are given, only those of these slides."""
+    """Return the course's title, and its claims with verdicts; with `numbers`, only those of these slides."""
     from cnncost.lecture.findings import check, find
 
     if claims is None:
@@ -92,7 +92,7 @@ def _findings(claims: str | None, numbers: tuple[int, ...]) -> tuple[str, Findin
         course = FILE.course
         return course.title, find(course.numbered(numbers) if numbers else course.slides)
     if claims.isdecimal():
-        raise click.UsageError(f"{claims}: expected a file of claims; a slide is --slide {claims}")
+        raise click.UsageError(f"{claims}: expected a file of claims; for a slide, use --slide {claims}")
     from cnncost.lecture.read import read
 
     file = read(Path(claims))

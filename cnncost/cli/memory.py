@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _Stated(NamedTuple):
-    """A number of bytes that the user or a device's table states, and the text for it."""
+    """A number of bytes as stated by the user or a device's table, and its text."""
 
     nbytes: int
     text: str
@@ -72,7 +72,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 @click.option("--inference", is_flag=True, help="Analyze inference only, no training step.")
 @click.option(
     "--optimizer", metavar="NAME",
-    help="Optimizer of torch.optim, such as adamw or sgd:momentum=0.9; by default none: a step ends with backward.",
+    help="Optimizer of torch.optim, such as adamw or sgd:momentum=0.9; by default none: the step ends with backward.",
 )  # fmt: skip
 @click.option(
     "--loss", type=click.Choice(["cross_entropy", "mse", "bce"]), help="Loss; by default the sum of the outputs."
@@ -84,17 +84,17 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 )
 @click.option(
     "--block", type=click.IntRange(min=1), default=1, metavar="BYTES",
-    help="Round sizes up to a multiple, as the allocator does: 512 for CUDA.",
+    help="Round sizes up to a multiple of BYTES, as the allocator does: 512 for CUDA.",
 )  # fmt: skip
 @click.option(
     "--workspace", type=_Size(), metavar="SIZE",
-    help="Workspaces of cuBLAS and cuDNN, for the estimate and for what fits; by default the estimate is for this "
-    "CPU's kernels, and what fits is decided without workspaces.",
+    help="Workspace of cuBLAS and cuDNN, for the estimate and for whether it fits; by default, the estimate is for "
+    "this CPU's kernels, and whether it fits is decided without workspaces.",
 )  # fmt: skip
 @click.option("--device-memory", type=_Size(), metavar="SIZE", help="Say whether it fits, for example in 2GiB.")
 @click.option(
     "--device", metavar="NAME", shell_complete=complete_device,
-    help="Say whether it fits one of `cnncost devices`, in place of --device-memory.",
+    help="Say whether it fits one of `cnncost devices`; replaces --device-memory.",
 )  # fmt: skip
 @device_file_option
 @click.option("--max-batch", is_flag=True, help="Find the largest batch that fits --device-memory or --device.")
@@ -103,7 +103,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
     type=click.IntRange(min=1),
     default=8,
     metavar="N",
-    help="How many of the largest tensors' holders to list.",
+    help="How many of the holders of the largest tensors to list.",
 )
 @click.option("--picture", metavar="FILE", help="Draw the timeline: .png, .svg or .pdf.")
 @result_options()
@@ -114,14 +114,12 @@ def command(
 ) -> None:  # fmt: skip
     """Show the bytes that forward and a training step of MODEL need: by use, at the peak, and over time.
 
-    They are predicted from the lifetimes of tensors in eager Python, for any batch, without weights or a device. A step
-    is forward, backward and, with --optimizer, the optimizer's step, whose state already exists. With --parallel, the
-    figures are those of one rank, for its own inputs.
+    They are predicted from the lifetimes of tensors in eager PyTorch, for any batch size, without weights or a device.
+    A training step is forward, backward and, with --optimizer, an update by the optimizer, whose state already exists.
+    With --parallel, the figures are for one rank and its own inputs.
     """
     if inference and (optimizer or loss or keep_gradients):
-        raise click.UsageError(
-            "--inference is without a training step; leave out --optimizer, --loss, --keep-gradients"
-        )
+        raise click.UsageError("--inference analyzes no training step; omit --optimizer, --loss and --keep-gradients")
     if device is not None:
         device_memory = _device_memory(device, device_file, device_memory)
     if max_batch and device_memory is None:
@@ -133,7 +131,7 @@ def command(
     if optimizer is not None:
         from cnncost.frontends.torch.optimizers import parse_optimizer
 
-        parse_optimizer(optimizer)  # raises for an unknown one, before the work
+        parse_optimizer(optimizer)  # an unknown one raises before the work
     step = None if inference else Step(loss, optimizer, not keep_gradients)
     if parallel is None and not max_batch and is_cached(model, settings):
         report = cached(model, settings, **({} if step is None else {"training": True, **step._asdict()}))
@@ -150,14 +148,14 @@ def command(
 
 
 def _device_memory(name: str, file: Path | None, stated: _Stated | None) -> _Stated:
-    """Return a device's memory. Raises UsageError if --device-memory is given, too, or the table states none."""
+    """Return a device's memory. Raises UsageError if --device-memory is also given, or if the table states none."""
     from cnncost.devices import find
 
     if stated is not None:
-        raise click.UsageError("--device and --device-memory: expected one of them; the table has a device's memory")
+        raise click.UsageError("--device and --device-memory: expected only one of them; --device implies its memory")
     device = find(name, file)
     if device.memory is None:
-        raise click.UsageError(f"--device {name}: its memory depends on the machine; give it: --device-memory 512GiB")
+        raise click.UsageError(f"--device {name}: its memory depends on the machine; use --device-memory 512GiB")
     return _Stated(int(device.memory), device.title)
 
 
@@ -165,13 +163,13 @@ def _analyzed(
     built: Resolved, step: Step | None, trace: Trace, block: int, workspace: _Stated | None,
     device_memory: _Stated | None, max_batch: bool,
 ) -> tuple[Report, MemoryTables]:  # fmt: skip
-    """Return the report, and its tables with verdicts on what fits."""
+    """Return the report, and its tables with verdicts on whether each run fits."""
     from cnncost.fit import Step
 
     if max_batch:
         built.check_batch_axis()
     if step == Step(None, None, True) and built.source.follow is not None:
-        step = None  # a file of ops has no backward, and no option requested a step
+        step = None  # a file of ops has no backward, and no option requests a step
     report = _report(built, step, trace)
     tables = _with_verdicts(_tables(report, step, block, workspace), device_memory, workspace)
     if max_batch and device_memory is not None:
@@ -181,7 +179,7 @@ def _analyzed(
 
 
 def _with_verdicts(tables: MemoryTables, device_memory: _Stated | None, workspace: _Stated | None) -> MemoryTables:
-    """Return the tables, with verdicts on whether a device's memory suffices if one is given."""
+    """Return the tables; if a device's memory is given, with verdicts on whether it suffices."""
     return tables if device_memory is None else tables._replace(verdicts=_verdicts(tables, device_memory, workspace))
 
 
@@ -216,12 +214,12 @@ def _graphs(report: Report) -> list[tuple[str, Any]]:
 def _step_in_words(step: Step) -> str:
     loss = step.loss or "the sum of the outputs"
     optimizer = f"then a step of {step.optimizer}" if step.optimizer else "no optimizer"
-    gradients = "gradients None at its beginning" if step.set_to_none else "gradients there at its beginning"
+    gradients = "gradients are None at the start" if step.set_to_none else "gradients are allocated at the start"
     return f"{loss} as the loss, backward, {optimizer}; {gradients}"
 
 
 def _verdicts(tables: MemoryTables, limit: _Stated, workspace: _Stated | None) -> tuple[str, ...]:
-    """Return a sentence on whether each run fits; without a workspace it says that only tensors are counted."""
+    """Return a sentence on whether each run fits; without a workspace, it says that only tensors are counted."""
     reserved = workspace.nbytes if workspace is not None else 0
     verdicts = []
     for run in tables.runs:
@@ -243,7 +241,7 @@ _TENSORS_ONLY = "; kernels' workspaces are not counted"
 
 
 def _without_workspaces(run: Run, limit: _Stated, kernels: str) -> str:
-    """Return the end of a verdict that counts only tensors; it has the estimate with workspaces if that doesn't fit."""
+    """Return the end of a verdict that counts only tensors; if the estimate with workspaces doesn't fit, it says so."""
     if run.raw is None or run.raw.nbytes <= limit.nbytes:
         return _TENSORS_ONLY
     return f"{_TENSORS_ONLY}: estimated with those of {kernels}, {units.data(run.raw.nbytes)} do not fit"
@@ -252,7 +250,7 @@ def _without_workspaces(run: Run, limit: _Stated, kernels: str) -> str:
 def _largest(
     resolved: Resolved, step: Step | None, block: int, limit: _Stated, trace: Trace, workspace: _Stated | None
 ) -> tuple[str, ...]:  # fmt: skip
-    """Return sentences on the largest batch of each run, with or without a workspace."""
+    """Return a sentence on the largest batch for each run, with or without a workspace."""
     from cnncost.errors import CnncostError
     from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch
@@ -262,7 +260,7 @@ def _largest(
     verdicts = []
     for name, run_step in (("inference", None), *((("training step", step),) if step is not None else ())):
 
-        def peak_at(batch: int, run_step: Step | None = run_step) -> int:  # bound now, as the loop changes it
+        def peak_at(batch: int, run_step: Step | None = run_step) -> int:  # bound now, because the loop changes it
             return reserved + peak(
                 resolved, with_batch(resolved.inputs, batch), step=run_step, block=block, trace=trace
             )
@@ -270,7 +268,7 @@ def _largest(
         try:
             largest = largest_batch(peak_at, limit.nbytes)
         except CnncostError as error:
-            verdicts.append(f"{name}: no largest batch found, as some batch can't be run: {error}")
+            verdicts.append(f"{name}: no largest batch found: {error}")
             continue
         if not largest:
             verdicts.append(f"{name}: not even one example fits {limit}")

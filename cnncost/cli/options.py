@@ -18,7 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
-    """Complete zoo names, and files for `path/to/file.py:Class`."""
+    """Complete names of the zoo and prefixes of libraries; if none fits, files, for `path/to/file.py:Class`."""
     from cnncost import zoo
 
     names = [*zoo.names(), "timm:", "torchvision:", "hf:"]
@@ -34,7 +34,7 @@ class Command(click.Command):
     """A command that reserves standard output for its result: the output of a model's code goes to standard error.
 
     Args:
-        renamed: new names of options by their old ones, which are accepted for one more version.
+        renamed: old name → new name of options whose old names are accepted for one more version.
     """
 
     def __init__(self, *args: Any, renamed: dict[str, str] | None = None, **kwargs: Any) -> None:
@@ -42,7 +42,7 @@ class Command(click.Command):
         self.renamed = renamed or {}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, with old names of options replaced by the new ones."""
+        """Parse the arguments, replacing old names of options by the new ones."""
         end = args.index("--") if "--" in args else len(args)
         known = {name for each in self.get_params(ctx) for name in each.opts if name.startswith("--")}
         for each in args[:end]:
@@ -56,34 +56,34 @@ class Command(click.Command):
             raise
 
     def _current(self, argument: str) -> str:
-        """Return an argument with the current name of its option; if it has an old one, a note says so."""
+        """Return an argument with the current name of its option; a note says if the old one was used."""
         name, equals, value = argument.partition("=")
         if name not in self.renamed:
             return argument
-        note(f"{name} is now {self.renamed[name]}; the old name goes with the next version")
+        note(f"{name} is now {self.renamed[name]}; the next version will not accept the old name")
         return self.renamed[name] + equals + value
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; its own output is printed by `terminal`."""
+        """Run the command; `terminal` prints its result."""
         with stdout.redirected():
             return super().invoke(ctx)
 
 
 def note(text: str) -> None:
-    """Print a line on standard error, so that the result on standard output stays as it is."""
+    """Print a line on standard error, because standard output is reserved for the result."""
     click.echo(f"cnncost: {text}", err=True)
 
 
 class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type checkers
-    """A format by name; `rich` and `table`, former names of `text`, are accepted for one more version."""
+    """The name of a format; `rich` and `table`, former names of `text`, are accepted for one more version."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in {"rich", "table"}:
-            note(f"--format {value} is now --format text; the old name goes with the next version")
+            note(f"--format {value} is now --format text; the next version will not accept the old name")
             value = "text"
         if value not in self.choices and value in {form.name for form in VIEWERS}:
             self.fail(
-                f"{value} shows ops over their predicted times, for which a device is needed: "
+                f"{value} shows ops over predicted time, which needs a device: "
                 f"cnncost roofline MODEL --device NAME --format {value}", param, ctx,
             )  # fmt: skip
         return super().convert(value, param, ctx)
@@ -96,13 +96,13 @@ def result_options(
 
     Args:
         formats: formats that `--format` offers.
-        files: formats that files can have; None: the same ones.
+        files: formats that `-o` offers; None: the same.
         more: text to append to the help of `-o`.
     """
     meanings = "; ".join(f"{form.name}: {form.meaning}" for form in formats if form.meaning)
     form = click.option(
         "--format", "form", type=_Format(formats.names),
-        help=f"Output format; by default that of FILE's ending, else text.{f' {meanings}.' if meanings else ''}",
+        help=f"Output format; by default determined by FILE's ending, else text.{f' {meanings}.' if meanings else ''}",
     )  # fmt: skip
     endings = (files or formats).usual_endings
     output = click.option("-o", "--output", metavar="FILE", help=f"Write to a file: {endings}{more}.")
@@ -110,10 +110,10 @@ def result_options(
 
 
 def result_format(form: str | None, output: str | None, picture: str | None = None, formats: Formats = FORMATS) -> str:
-    """Return the name of the format to write, after a check of the results' paths; to be called before the work.
+    """Return the name of the format to write, and check the paths of results; call it before the work.
 
     Raises:
-        OutputError: `--format` and the file's ending contradict each other, or a path can't be written.
+        OutputError: `--format` and the file's ending contradict each other, or a file can't be written.
     """
     name = formats.choose(form, output)
     check_places(output, picture)
@@ -121,7 +121,7 @@ def result_format(form: str | None, output: str | None, picture: str | None = No
 
 
 def check_places(output: str | None, picture: str | None = None) -> None:
-    """Check the paths of results before the work. Raises OutputError."""
+    """Check, before the work, that results can be written to these paths. Raises OutputError."""
     from cnncost.files import check
 
     if output is not None:
@@ -135,13 +135,13 @@ def check_places(output: str | None, picture: str | None = None) -> None:
 model_argument = click.argument("model", shell_complete=complete_model)
 input_option = click.option(
     "--input", "inputs", multiple=True, metavar="SHAPE",
-    help="Input such as 1x3x224x224, 1x128:int64, ids=1x128:int64 or t=scalar:int64; once for each input. "
-    "Networks of the zoo have their own.",
+    help="Input such as 1x3x224x224, 1x128:int64, ids=1x128:int64 or t=scalar:int64; repeat it for each input. "
+    "Networks of the zoo have default inputs.",
 )  # fmt: skip
 model_args_option = click.option(
     "--model-args", "--dim", "model_args", multiple=True, metavar="NAME=VALUE",
-    help="Keyword argument for the factory, such as width=64, or size of an open axis of an ONNX file, such as "
-    "batch=1; repeatable, or several separated by commas.",
+    help="Keyword argument for the factory, such as width=64, or the size of a symbolic axis of an ONNX file, such as "
+    "batch=1; repeatable, or separate several by commas.",
 )  # fmt: skip
 strict_option = click.option("--strict", is_flag=True, help="Fail if an op has no rule.")
 
@@ -150,7 +150,7 @@ def parsed_model_args(texts: tuple[str, ...]) -> dict[str, Any]:
     """Return `("width=64,deep=True", "act='relu'")` as keyword arguments; a bare word is a string.
 
     Raises:
-        InputError: not of the form NAME=VALUE.
+        InputError: a text is not of the form NAME=VALUE, a value is no literal, or a name is given twice.
     """
     arguments: dict[str, Any] = {}
     for text in texts:
@@ -182,7 +182,11 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
 
 
 def _value(text: str, node: ast.expr) -> Any:
-    """Return an argument's value: a literal, or a bare word as a string. Raises InputError for other expressions."""
+    """Return an argument's value: a literal, true, false or none in any case, or another bare word as a string.
+
+    Raises:
+        InputError: another expression.
+    """
     if isinstance(node, ast.Name):
         return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)
     try:

@@ -1,4 +1,4 @@
-"""The options that split a model over devices, as one value."""
+"""The options that split a model over devices, combined into one value."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 _OPTIONS = (
     click.option(
         "--parallel", "parallel", metavar="AXES",
-        help="Analyze one rank of a model that is split: fsdp=8,tp=2, with dp=2 for replicas. Inputs are the rank's.",
+        help="Analyze one rank of a split model: fsdp=8,tp=2, with dp=2 for replicas. Inputs are those of the rank.",
     ),
-    click.option("--rank", type=int, metavar="R", help="With --parallel: which rank; by default 0."),
+    click.option("--rank", type=int, metavar="R", help="With --parallel: the rank to analyze; by default 0."),
     click.option(
         "--mixed", metavar="DTYPE",
-        help="With fsdp: gather and compute in bf16 or fp16, reduce gradients in float32.",
+        help="With fsdp: gather and compute in bf16 or fp16, and reduce gradients in float32.",
     ),
     click.option(
         "--blocks", metavar="PATTERN",
-        help="With fsdp: modules that are sharded one by one, such as 'layers.*'; by default the repeated blocks.",
+        help="With fsdp: modules to shard separately, such as 'layers.*'; by default the repeated blocks.",
     ),
     click.option(
         "--plan", multiple=True, metavar="MODULE=STYLE",
-        help="With tp: how modules are split, such as 'layers.*.up=colwise'; by default Transformers' own tp_plan.",
+        help="With tp: how to split modules, such as 'layers.*.up=colwise'; by default the tp_plan of Transformers.",
     ),
 )  # fmt: skip
 
 
 def parallel_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that split a model; the command gets one argument `parallel`, None without `--parallel`."""
+    """Add the options that split a model; the command receives one argument `parallel`, None without `--parallel`."""
 
     @wraps(command)
     def run(*, parallel: str | None, rank: int | None, mixed: str | None, blocks: str | None, plan: tuple[str, ...],
@@ -45,7 +45,7 @@ def parallel_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if parallel is None:
             for name, value in dependent.items():
                 if value is not None:
-                    raise click.UsageError(f"{name} is for a model that is split; give --parallel, too: fsdp=8,tp=2")
+                    raise click.UsageError(f"{name} is for a split model; also give --parallel, such as fsdp=8,tp=2")
             return command(**arguments, parallel=None)
         from cnncost.sources.parallel import parse
 
@@ -60,7 +60,7 @@ def parallel_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def built_model(model: str, settings: Settings, parallel: Parallel | None) -> Iterator[Resolved]:
-    """Context manager that yields the model to analyze: the whole one, or one rank's part of it."""
+    """Yield the model to analyze: the whole model, or one rank's part of it."""
     if parallel is None:
         yield settings.resolve(model)
     else:

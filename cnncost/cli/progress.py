@@ -1,6 +1,6 @@
-"""Progress on stderr, only in a terminal: piped output is unaffected.
+"""Progress on stderr, only if that is a terminal.
 
-There is no separate drawing thread, as it would take time from measurements.
+There is no separate drawing thread, because it would disturb measurements.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import click
 
 @contextmanager
 def steps(activity: str) -> Iterator[Callable[[str], None]]:
-    """Show one line per step of an activity; the yielded function begins a step by name."""
+    """Show a line for each step of an activity; the yielded function begins a step with the given name."""
     is_terminal = sys.stderr.isatty()
 
     def begin_step(text: str) -> None:
@@ -26,7 +26,7 @@ def steps(activity: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress(total: int, activity: str) -> Iterator[Callable[[str], None]]:
-    """Show a progress bar of `total` steps; the yielded function ends a step, if one was begun, and names the next."""
+    """Show a progress bar with `total` steps; each call of the yielded function ends a step and begins the next one."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 @run_options()
 @click.option("--layer", "layers", multiple=True, metavar="PATH", help="Show only this layer; repeatable.")
 @click.option(
-    "--unit", metavar="I,J", help="With one --layer: the region of the input that its unit at this row and column sees."
+    "--unit", metavar="I,J", help="With one --layer: the region of the input that the unit in row I, column J sees."
 )
 @click.option(
     "--of", "image", type=int, metavar="N", help="Which input, from 0; by default the first with spatial axes."
 )
-@click.option("--all", "everything", is_flag=True, help="List layers that leave the field unchanged, too.")
+@click.option("--all", "everything", is_flag=True, help="Also list layers that don't change the field.")
 @result_options()
 @click.option("--picture", metavar="FILE", help="Draw the fields on the input, and their growth: .png, .svg or .pdf.")
 @click.option(
     "--write-reports", "folder", metavar="DIR",
-    help="Write receptive_field.md, of the whole zoo, into a folder.",
+    help="Write receptive_field.md for the whole zoo into a folder.",
 )  # fmt: skip
 def command(
     model: str | None, settings: Settings, layers: tuple[str, ...], unit: str | None,
     image: int | None, everything: bool, form: str | None, output: str | None, picture: str | None, folder: str | None,
 ) -> None:  # fmt: skip
-    """Show the receptive fields of the units of each layer of MODEL: size, jump and start, over all paths.
+    """Show the receptive fields of the units in each layer of MODEL: size, jump and start, over all paths.
 
-    Attention, global pooling and linear layers over space see the whole input: global. After an op that can't be
-    followed, fields are unknown, and the op is named. MODEL is as for `cnncost summarize`.
+    Attention, global pooling and linear layers over space see the whole input: their fields are global. After an op
+    that can't be followed, fields are unknown, and the op is named. MODEL is as for `cnncost summarize`.
     """
     if folder is not None:
         given = model or settings.options or layers or unit or form or output or picture or everything
         if given or image is not None:
-            raise click.UsageError("--write-reports is for the whole zoo; give no model and no other option")
+            raise click.UsageError("--write-reports is for the whole zoo; give no model and no other option with it")
         _write_reports(folder)
         return
     if model is None:
@@ -88,7 +88,7 @@ def _parse_unit(unit: str) -> tuple[int, ...]:
 def _rows_to_show(
     report: Report, rows: Sequence[Growth], layers: tuple[str, ...], everything: bool, image: int | None
 ) -> list[Growth]:
-    """Return the rows of the requested layers; without any, those whose field grew, or all rows."""
+    """Return the rows of the requested layers; by default, all rows if `everything`, else those whose field grew."""
     if not layers:
         return [row for row in rows if row.grew or everything]
     from cnncost.report.fields import growth_of
@@ -103,7 +103,7 @@ def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, pa
 
 
 def reports() -> dict[str, str]:
-    """Return the contents of the files that --write-reports writes, by name; the same on every run and machine."""
+    """Return the contents of the files that --write-reports writes, by name. They don't depend on the machine."""
     from cnncost import zoo
     from cnncost.analysis import analyze
     from cnncost.render.document import Document, notes

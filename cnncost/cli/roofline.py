@@ -12,6 +12,8 @@ from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, model_argument, result_options
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import cached, is_cached, run_options
+from cnncost.devices.model import FORMATS as NUMBER_FORMATS
+from cnncost.devices.model import LINKS
 from cnncost.errors import CnncostError
 from cnncost.render.formats import FORMATS, VIEWERS, viewed
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 _ROWS = 40
-"""Number of rows that text shows by default."""
+"""Number of rows that the text format shows by default."""
 _VIEWERS = {form.name for form in VIEWERS}
 
 
@@ -36,7 +38,7 @@ def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 device_file_option = click.option(
-    "--device-file", type=click.Path(path_type=Path), metavar="FILE", help="More devices, from a file."
+    "--device-file", type=click.Path(path_type=Path), metavar="FILE", help="A file that describes further devices."
 )
 
 
@@ -50,26 +52,26 @@ device_file_option = click.option(
 @run_options("dtype")
 @click.option(
     "--dtype", metavar="NAME",
-    help="dtype of parameters, inputs and other floats: float32, tf32, bf16, fp16, fp8, int8, float64; by default the "
-    "model's own.",
+    help=f"dtype of parameters, inputs and other floats: {', '.join(NUMBER_FORMATS)}, or a short name such as bf16; by "
+    "default the model's own.",
 )  # fmt: skip
 @parallel_options
 @click.option(
     "--training", "step", is_flag=True, help="Predict a training step: forward, and backward of the sum of the outputs."
 )
 @click.option(
-    "--link", type=click.Choice(["nvlink", "xgmi", "pcie", "infiniband"]),
-    help="With --parallel: the link of all collectives; by default the device's fastest on a node, InfiniBand between "
-    "nodes.",
+    "--link", type=click.Choice(list(LINKS)),
+    help="With --parallel: the link that all collectives use; by default the device's fastest within a node, and its "
+    "network between nodes.",
 )  # fmt: skip
 @click.option(
     "--node", type=click.IntRange(min=1), metavar="N",
-    help="With --parallel: ranks on a node; by default as many as the device's fastest link joins.",
+    help="With --parallel: ranks per node; by default as many as the device's fastest link joins.",
 )  # fmt: skip
 @click.option(
     "--algorithm",
     type=click.Choice(["ring", "tree"]),
-    help="With --parallel: algorithm of all-reduces; by default ring.",
+    help="With --parallel: algorithm for all-reduce; by default ring.",
 )
 @click.option(
     "--by",
@@ -82,7 +84,7 @@ device_file_option = click.option(
 )
 @click.option("--all", "everything", is_flag=True, help="Show all rows.")
 @click.option("--explain", "path", metavar="PATH", help="Show the formula of each op of a module, with its numbers.")
-@click.option("--epochs", type=float, metavar="N", help="With --examples: estimate a whole training of N epochs.")
+@click.option("--epochs", type=float, metavar="N", help="With --examples: estimate the time of training for N epochs.")
 @click.option("--examples", type=int, metavar="N", help="With --epochs: the number of examples in an epoch.")
 @click.option(
     "--devices",
@@ -100,11 +102,11 @@ def command(
     top: int | None, everything: bool, path: str | None, epochs: float | None, examples: int | None, count: int,
     picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Predict the time of MODEL on a device by the roofline model; the device itself is not needed.
+    """Predict the time of MODEL on a device with the roofline model; the device itself is not needed.
 
-    The time of an op is the longest of launching it, computing at the device's peak, and moving its bytes. At
-    the figures of a datasheet that is a lower bound; at ceilings measured with `cnncost devices --measure`, a
-    prediction. With --parallel it is the time of one rank of a split model, communication included.
+    The time of an op is the longest of three: launching it, computing at the device's peak, and moving its bytes.
+    With figures from a datasheet, the result is a lower bound; with ceilings measured by `cnncost devices --measure`,
+    it is a prediction. With --parallel, it is the time of one rank of a split model, including communication.
 
     \b
     Examples:
@@ -112,14 +114,14 @@ def command(
       cnncost roofline lenet1 --device dsp32c
       cnncost roofline hf:llama --device h100 --dtype bf16 --training --parallel fsdp=16,tp=4 --node 8
       cnncost roofline alexnet_two_gpu --device gtx580 --batch 128 --epochs 90 --examples 1200000 --devices 2
-    """  # noqa: D301  # click's sign for lines that stay as they are
+    """  # noqa: D301  # click's mark for text that is not rewrapped
     if (epochs is None) != (examples is None):
         raise click.UsageError("an estimate for training needs both --epochs and --examples")
     if epochs is not None and parallel is not None:
         raise click.UsageError("an estimate for training needs a whole model; leave out --epochs or --parallel")
     _check_links(parallel, link, node, algorithm)
     if form in _VIEWERS and (path is not None or by != "layer" or top is not None or everything):
-        raise click.UsageError(f"--format {form} has all ops; leave out --explain, --by, --top and --all")
+        raise click.UsageError(f"--format {form} shows all ops; leave out --explain, --by, --top and --all")
     if path is not None and (form not in {None, "text"} or by != "layer" or top is not None or everything):
         raise click.UsageError("--explain describes one module in words; leave out --format, --by, --top and --all")
     form = FORMATS.also(*VIEWERS).choose(form, output) if path is None else "text"
@@ -148,22 +150,22 @@ def command(
 
 
 def _check_links(parallel: Parallel | None, link: str | None, node: int | None, algorithm: str | None) -> None:
-    """Raise UsageError for link options without --parallel, and for options that exclude each other."""
+    """Raise UsageError for options on links without --parallel, or that exclude each other."""
     options = {"--link": link, "--node": node, "--algorithm": algorithm}
     for name, value in options.items():
         if value is not None and parallel is None:
-            raise click.UsageError(f"{name} is for a model that is split; give --parallel, too: fsdp=8,tp=2")
+            raise click.UsageError(f"{name} is for a split model; also give --parallel, such as fsdp=8,tp=2")
     if link is not None and node is not None:
-        raise click.UsageError("--link is for all ranks, on any node; leave out --node")
+        raise click.UsageError("--link is the link between all ranks, on any node; leave out --node")
 
 
 def _prediction(
     model: str, settings: Settings, device_name: str, device_file: Path | None, dtype: str | None,
     parallel: Parallel | None, link_options: dict[str, Any], *, step: bool, training: bool,
 ) -> Prediction:  # fmt: skip
-    """Return the prediction, if `step` that of a training step.
+    """Return the prediction for forward or, with `step`, for a training step.
 
-    `training`: analyze a training step in any case, as the estimate of a whole training needs it.
+    With `training`, a training step is analyzed in any case, because the estimate of a whole training needs it.
     """
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named

@@ -1,4 +1,4 @@
-"""The options of all commands that run a model, as one value, and the Report of a model run with them."""
+"""The options of commands that run models, combined into one value, and the Report of a model run with them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _TRACES = ("auto", "static", "real")
 
 
 def _read_json(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
-    """Return the option's JSON: the text itself, or that of a file or of standard input; empty without the option.
+    """Return the option's JSON: the value itself, or the text of a file or of standard input; empty without the option.
 
-    An empty file is returned as `" "`, so that it is an error and not taken for a missing option.
+    An empty file is returned as `" "`, so that it is an error instead of being taken for a missing option.
     """
     if value is None or value.lstrip()[:1] in {"{", "["}:
         return value or ""
@@ -41,8 +41,8 @@ def _read_json(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 json_option = click.option(
     "--inputs-json", metavar="JSON", callback=_read_json,
-    help="All arguments of forward, in place of --input: a list, or an object of keyword arguments, with tensors as "
-    '{"shape": [1, 3, 224, 224], "dtype": "float32"}; or a file that has it, or - for standard input.',
+    help="All arguments of forward, instead of --input: a list, or an object of keyword arguments, with tensors as "
+    '{"shape": [1, 3, 224, 224], "dtype": "float32"}; or a file that contains it, or - for standard input.',
 )  # fmt: skip
 batch_option = click.option(
     "--batch", type=click.IntRange(min=1), metavar="N", help="Batch size: the first axis of each input."
@@ -52,12 +52,12 @@ dtype_option = click.option(
 )
 trace_option = click.option(
     "--trace", type=click.Choice(_TRACES),
-    help="static: run forward without data; real: on values, for models that read computed values; auto, the default: "
-    "on values if needed.",
+    help="static: run forward without data. real: run it on data, for models that read computed values. auto, the "
+    "default: static, or real if that fails.",
 )  # fmt: skip
 autocast_option = click.option(
     "--autocast", metavar="DTYPE",
-    help="Run forward and loss under torch.autocast: bf16, fp16, or by CUDA's lists of ops cuda:bf16, cuda (fp16).",
+    help="Run forward and loss under torch.autocast: bf16, fp16, or, with CUDA's op lists, cuda:bf16 or cuda (fp16).",
 )  # fmt: skip
 _OPTIONS = (input_option, json_option, model_args_option, batch_option, dtype_option, trace_option, autocast_option)
 _NAMES = ("inputs", "inputs_json", "model_args", "batch", "dtype", "trace", "autocast")
@@ -65,10 +65,10 @@ _NAMES = ("inputs", "inputs_json", "model_args", "batch", "dtype", "trace", "aut
 
 
 def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the options that say how a model is run; the command gets them as `settings`.
+    """Return a decorator that adds the options on how a model is run; the command receives them as `settings`.
 
     Args:
-        without: arguments of `Settings` whose options the command lacks, or declares itself.
+        without: arguments of `Settings` whose options the command lacks or declares itself.
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,13 +96,13 @@ def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), *
     """Return the Report of a model, or a saved one.
 
     Args:
-        model: as the user named it.
-        settings: how to run it.
-        further: the command's own options that were given and have no effect on a saved report.
+        model: the model's specification, as the user wrote it.
+        settings: how to run the model.
+        further: names of the command's own options that were given but have no effect on a saved report.
         options: further arguments of `analyze`.
 
     Raises:
-        UsageError: it is a saved report, and options for models were given.
+        UsageError: the model is a saved report, and options for models were given.
     """
     from cnncost.analysis import analyze
     from cnncost.sources.find import find
@@ -117,7 +117,7 @@ def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), *
 
 
 def is_cached(model: str, settings: Settings) -> bool:
-    """Return whether a model's recording can be cached: Python code builds it, and it is not run on values."""
+    """Return whether a recording can be cached: with a cache, a model built by Python code, and no run on data."""
     from cnncost.cache.recordings import active
     from cnncost.sources.find import is_built_by_code
 
@@ -128,7 +128,7 @@ def cached(
     model: str, settings: Settings, *, strict: bool = False, training: bool = False, loss: str | None = None,
     optimizer: str | None = None, set_to_none: bool = True,
 ) -> Report:  # fmt: skip
-    """Return the Report of a model, from the cache unless something has changed. Arguments are those of `analyze`."""
+    """Return the Report of a model, from the cache if nothing has changed. The options are those of `analyze`."""
     from cnncost.analysis import recorded, reported
     from cnncost.cache.recordings import recording
     from cnncost.recording import Recording
@@ -146,11 +146,11 @@ def refuse_for_saved(model: str, settings: Settings, further: tuple[str, ...] = 
     if options := [*settings.options, *further]:
         *first, last = options
         subject = f"{', '.join(first)} and {last} are" if first else f"{last} is"
-        raise click.UsageError(f"{model} is a saved report, of the run that it was made for; {subject} for models")
+        raise click.UsageError(f"{model} is a saved report, which describes one run; {subject} for models")
 
 
 def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
-    """Return the Reports of several models; the settings are for those that are not saved reports.
+    """Return the Reports of several models; the settings apply to those that are not saved reports.
 
     Raises:
         UsageError: all are saved reports, and options for models were given.
@@ -175,11 +175,11 @@ def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
 def at_sizes(
     models: tuple[str, ...], settings: Settings, vary: tuple[str, ...]
 ) -> tuple[list[str], list[dict[str, int]], list[Report]]:
-    """Return names, sizes and Reports of several models, each at all combinations of the sizes that `--vary` gives.
+    """Return names, sizes and Reports of several models, each at all combinations of the sizes in `--vary`.
 
     Raises:
-        UsageError: a saved report, which has no sizes that could vary, or a size that is set twice.
-        InputError: no sizes, or too many.
+        UsageError: a model is a saved report, whose sizes can't vary; or a size is set twice.
+        InputError: a variable has no sizes, or there are too many.
     """
     if not vary:
         return list(models), [{} for _ in models], side_by_side(models, settings)
@@ -191,12 +191,12 @@ def at_sizes(
     parts = {part for each in variables for part in each.parts}
     if twice := sorted(parts & {*settings.model_args, *(["batch"] if settings.batch is not None else [])}):
         option = "--batch" if twice[0] == "batch" else "--model-args"
-        raise click.UsageError(f"--vary {twice[0]}: {option} sets it, too; leave out one of them")
+        raise click.UsageError(f"--vary {twice[0]}: {option} also sets it; leave out one of the two")
     names, sizes, reports = [], [], []
     for model in models:
         source = find(model)
         if source.saved:
-            raise click.UsageError(f"{model} is a saved report, of the run that it was made for; --vary is for models")
+            raise click.UsageError(f"{model} is a saved report, which describes one run; --vary is for models")
         for point in reports_at(
             source, settings.parsed_inputs(), variables, model_args=settings.model_args, trace=settings.tracing,
             autocast=settings.casting(), prepare=settings.prepared,

@@ -48,7 +48,7 @@ from cnncost.cli.roofline import complete_device, device_file_option
 )
 @device_file_option
 @click.option("--fit", is_flag=True, help="Find the largest batch and the longest context that fit the device.")
-@click.option("--last-logits", is_flag=True, help="Compute logits of the prompt's last token only, as generate does.")
+@click.option("--last-logits", is_flag=True, help="Compute logits only for the prompt's last token, as generate does.")
 @click.option(
     "--input", "inputs", metavar="SHAPE",
     help="The prompt of a model with a method step(inputs, cache): batch and tokens are its first two axes, 1x1x512.",
@@ -60,17 +60,17 @@ def command(
     device_file: Path | None, fit: bool, last_logits: bool, inputs: str | None, model_args: tuple[str, ...],
     form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Show the cost of serving MODEL: the prompt's prefill, and decode steps from the cache that the model fills.
+    """Show the cost of serving MODEL: prefilling the prompt, and decode steps that use the cache.
 
     MODEL is a Transformers architecture (hf:llama), or a model with a method step(inputs, cache) that returns its
-    outputs and the cache; the first cache is None.
+    outputs and the new cache; the first call gets None as the cache.
 
     \b
     Examples:
       cnncost serve hf:llama --context 8192 --batch 16 --device h100 --dtype bf16
       cnncost serve hf:mamba --context 4096 --new-tokens 256
       cnncost serve net.py:Decoder --context 512 --input 1x1x256
-    """  # noqa: D301  # click's sign for lines that stay as they are
+    """  # noqa: D301  # click's mark for text that is not rewrapped
     form = result_format(form, output)
     from cnncost.decoding import serving
     from cnncost.decoding.document import document

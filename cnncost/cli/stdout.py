@@ -1,4 +1,4 @@
-"""Standard output: reserved for the result while user code runs, and handled if closed, full, or without a reader."""
+"""Standard output: reserves it for the result while user code runs, and handles it being closed, full or unread."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cnncost.errors import CnncostError, OutputError
 
 
 class ReaderGone(Exception):  # noqa: N818  # not an error: `cnncost … | head` stops reading early
-    """The reader of standard output has closed it."""
+    """The reader of standard output has closed the pipe."""
 
 
 class _Closed(io.RawIOBase):
-    """A stream whose first write raises; later ones do nothing, as Python flushes again on exit."""
+    """A stream whose first write raises; later ones do nothing, because Python flushes again on exit."""
 
     raised = False
 
@@ -33,10 +33,10 @@ class _Closed(io.RawIOBase):
 
 
 def replace_closed() -> None:
-    """Replace a closed standard output (`>&-`), which Python sets to None, by a stream that fails on writing.
+    """Replace a closed standard output (`>&-`), which Python sets to None, by a stream that raises on the first write.
 
-    A command that only writes to a file then works. A closed standard error (`2>&-`) is replaced by the null device:
-    otherwise the next file that is opened would get descriptor 2, and what the model prints would be written to it.
+    So a command that only writes to a file still works. A closed standard error (`2>&-`) is replaced by the null
+    device: otherwise the next file to be opened would get descriptor 2, and receive what the model prints.
     """
     with suppress(OSError):
         _open_null(2)
@@ -59,12 +59,12 @@ def _open_null(descriptor: int) -> None:
 
 @contextmanager
 def errors_translated() -> Iterator[None]:
-    """Context manager that translates errors of writing to standard output, which are OSErrors without a file name.
+    """Translate errors on writing to standard output, which are OSErrors without a file name.
 
     Raises:
-        ReaderGone: the reader has closed it.
-        OutputError: it is full, closed, or can't be written to for another reason.
-        CnncostError: the process has as many open files as it may have; whatever it wanted to open.
+        ReaderGone: the reader has closed the pipe.
+        OutputError: standard output is full or closed, or can't be written to for another reason.
+        CnncostError: too many files are open, whatever was to be opened.
     """
     try:
         yield
@@ -86,18 +86,18 @@ def flush() -> None:
 
 
 def discard() -> None:
-    """Discard output that can't be written, so that Python doesn't flush again on exit, which would give code 120."""
+    """Discard output that can't be written: Python would flush it again on exit, and exit with code 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
             with suppress(OSError):  # no underlying file
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-                stream.flush()  # what is in the buffer: it would go where the descriptor leads next
+                stream.flush()  # empties the buffer, which would otherwise go wherever the descriptor leads next
 
 
 def redirect_for_good() -> None:
-    """Send all further output to standard error, as the model may still print while the program ends."""
+    """Send all further output to standard error, because the model may still print while the process exits."""
     with suppress(OSError, ValueError):
         if sys.stdout.fileno() == 1:
             os.dup2(2, 1)
@@ -108,17 +108,17 @@ class _Redirection:
     """Redirects standard output to standard error while user code runs, so that standard output has only the result.
 
     Attributes:
-        stream: `sys.stdout` as it was, to which the result goes.
-        descriptor: a copy of file descriptor 1; None if that is closed.
-        broken: writing the result failed, and some of it may still be in the stream.
+        stream: the original `sys.stdout`, to which the result goes.
+        descriptor: a copy of file descriptor 1; None if descriptor 1 or 2 is closed.
+        broken: whether writing the result failed; part of it may then still be in the stream.
     """
 
     def __init__(self) -> None:
         self.stream, self.broken = sys.stdout, False
         self.descriptor: int | None = None
-        # where standard output was closed, descriptor 1 may be that of another file by now
+        # if standard output was closed, descriptor 1 may belong to another file by now
         if not isinstance(getattr(getattr(self.stream, "buffer", None), "raw", None), _Closed):
-            with suppress(OSError):  # one of them is closed: then only `sys.stdout` is redirected
+            with suppress(OSError):  # one of the two is closed: then only `sys.stdout` is redirected
                 os.fstat(2)
                 self.descriptor = os.dup(1)
 
@@ -129,9 +129,9 @@ class _Redirection:
             os.dup2(2, 1)
 
     def end(self) -> None:
-        """Flush buffered output of Python and C, then restore standard output."""
+        """Flush buffered output of Python and C code, then restore standard output."""
         if self.descriptor is not None:
-            if not self.broken and _is_descriptor_1(self.stream):  # code may have written to sys.__stdout__
+            if not self.broken and _is_descriptor_1(self.stream):  # user code may have written to sys.__stdout__
                 with suppress(OSError, ValueError):
                     self.stream.flush()
             _flush_c()
@@ -152,7 +152,7 @@ def _is_descriptor_1(stream: Any) -> bool:
 
 
 def _flush_c() -> None:
-    """Flush C's stdio buffers: output of printf and puts is buffered unless it goes to a terminal."""
+    """Flush C's stdio buffers: the output of printf and puts is buffered unless it goes to a terminal."""
     with suppress(Exception):
         import ctypes
 
@@ -165,7 +165,7 @@ _active: list[_Redirection] = []
 
 @contextmanager
 def redirected() -> Iterator[None]:
-    """Context manager in which all output, also by C code, goes to standard error; the result is printed in `restored`.
+    """In this context, all output, including that of C code, goes to standard error; print the result in `restored`.
 
     The user's model may print while it is imported, built and run.
     """
@@ -182,7 +182,7 @@ def redirected() -> Iterator[None]:
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Context manager in which standard output is restored, to print the result."""
+    """Restore standard output in this context, to print the result."""
     if not _active:
         yield
         return

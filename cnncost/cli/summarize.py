@@ -47,21 +47,21 @@ _FORMATS = FORMATS.also(SPEEDSCOPE)
 )  # fmt: skip
 @click.option(
     "--sort", metavar="COLUMN",
-    help="List layers (ops with --by op), largest first, by macs, params, flops, bytes_read or another column.",
+    help="List layers (or ops, with --by op) sorted by a column, largest first: macs, params, flops, bytes_read, …",
 )  # fmt: skip
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N",
-    help="List the N largest, and all others as one row; by MACs without --sort.",
+    help="List the N largest, and all others as one row; without --sort, by MACs.",
 )  # fmt: skip
 @result_options(_FORMATS)
 @click.option(
     "--columns", metavar="+NAME",
-    help="Further columns: +kernel, +stride and +input for a layer's geometry and input, +trainable for its trainable "
+    help="Add columns: +kernel, +stride and +input for a layer's geometry and input, +trainable for its trainable "
     "parameters, +rf for receptive fields, +memory for allocated bytes, +masks for MACs if attention skips masked "
-    "pairs, +masks=128x128 by tiles; +rf,+memory for both.",
+    "pairs, +masks=128x128 if it skips masked tiles. Separate several by commas: +rf,+memory.",
 )  # fmt: skip
 @click.option(
-    "--training", is_flag=True, help="Count a training step, too: forward, and backward of the sum of the outputs."
+    "--training", is_flag=True, help="Also count a training step: forward, and backward from the sum of the outputs."
 )
 @click.option("--explain", "path", metavar="PATH", help="Show how the numbers of one module are computed.")
 def command(
@@ -69,15 +69,14 @@ def command(
     sort: str | None, top: int | None, form: str | None, output: str | None, columns: str | None, training: bool,
     path: str | None,
 ) -> None:  # fmt: skip
-    """Show the exact parameters, MACs and FLOPs of MODEL, by modules, layers or ops.
+    """Show the exact parameters, MACs and FLOPs of MODEL, by module, layer or op.
 
-    MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
-    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, model.onnx, or a report that was saved as
-    .json. With #method, a method of the model is run in place of its forward, or a module in it:
-    path/to/file.py:Class#encode.
+    MODEL is a network of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
+    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, model.onnx, or a report saved as .json. A suffix
+    #NAME runs this method or submodule instead of the model's forward: path/to/file.py:Class#encode.
 
-    If forward fails, a table of the modules that ran before goes to stderr, with the error. With --parallel, figures
-    are those of one rank of a split model, for its own inputs.
+    If forward fails, a table of the modules that ran before the error goes to stderr, with the error. With --parallel,
+    the figures are for one rank of a split model and its own inputs.
     """
     from cnncost.report import ranking
 
@@ -92,7 +91,7 @@ def command(
         )
     whole = _FORMATS[form].whole and requested is None
     if depth is not None and by is None and _FORMATS[form].tree and not whole:
-        by = "module"  # a depth requests the tree, also in markdown and LaTeX, which show layers by default
+        by = "module"  # a depth requests the tree, even in markdown and LaTeX, which show layers by default
     _check_view(_FORMATS[form], whole, by, depth, path)
     by = by or (None if requested is None else "layer")
     check_places(output)
@@ -134,7 +133,7 @@ _GROUPS = (*[f"+{name}" for name in _LAYER_COLUMNS], "+rf", "+memory", "+masks",
 
 
 def _column_groups(columns: str | None) -> dict[str, tuple[int, int] | None]:
-    """Return the requested groups of columns, such as `+rf,+memory`, by name; `+masks=128x128` with its tile."""
+    """Return the requested groups of columns, such as `+rf,+memory`, by name; the value is the tile of `+masks`."""
     groups: dict[str, tuple[int, int] | None] = {}
     for name in [name.strip() for name in (columns or "").split(",") if name.strip()]:
         group, equals, tile = name.partition("=")
@@ -150,7 +149,7 @@ def _check_columns(groups: dict[str, tuple[int, int] | None], by: By | None) -> 
     """Reject columns that ops don't have."""
     lacking = [f"+{name}" for name in groups if name in {*_LAYER_COLUMNS, "rf", "memory"}]
     if by == "op" and lacking:
-        raise click.UsageError(f"--by op: an op's row stands for all its calls and has no {', '.join(lacking)}; "
+        raise click.UsageError(f"--by op: a row stands for all calls of an op and has no {', '.join(lacking)}; "
                                "give --by layer or --by module")  # fmt: skip
 
 
@@ -173,7 +172,7 @@ def _check_ranking(form: str, by: By | None, depth: int | None, path: str | None
     if by == "module" or depth is not None:
         raise click.UsageError("--sort and --top list layers or ops, not the tree; leave out --depth and --by module")
     if form == "json":
-        raise click.UsageError("--sort and --top: json holds all layers in the order in which they ran; leave them out")
+        raise click.UsageError("--sort and --top: json contains all layers in the order they ran; leave them out")
 
 
 def _report(model: str, settings: Settings, parallel: Parallel | None, strict: bool, training: bool) -> Report:
@@ -193,7 +192,7 @@ def _report(model: str, settings: Settings, parallel: Parallel | None, strict: b
 
 
 def _show_partial(report: Report) -> None:
-    """Print the partial report of a failed forward to stderr, so that it isn't mistaken for the result."""
+    """Print the partial report of a failed forward to stderr, so that nothing mistakes it for the result."""
     from cnncost.report.document import to_text
 
     encoding = sys.stderr.encoding or "ascii"

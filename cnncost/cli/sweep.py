@@ -33,23 +33,23 @@ if TYPE_CHECKING:
     "  cnncost sweep --grid grid.toml --backend dask --scheduler tcp://host:8786 -o sweep.jsonl",
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete_model)
-@click.option("--grid", "file", metavar="FILE", help="Models, sizes and dtypes in TOML or YAML, in place of options.")
+@click.option("--grid", "file", metavar="FILE", help="Models, sizes and dtypes in TOML or YAML, instead of options.")
 @click.option("--input-size", metavar="SIZES", help="Heights and widths of images: 160,224 or 192x288.")
 @click.option("--batch", metavar="SIZES", help="Batch sizes: 1,8.")
 @click.option(
     "--vary", multiple=True, metavar="NAME=SIZES",
-    help="What else varies: sequence=128,512, an axis of an input, ids.1=64..512:64, a keyword of the factory, "
-    "width=16,32; repeatable.",
+    help="What else varies: sequence=128,512; an axis of an input, ids.1=64..512:64; or a keyword of the factory, "
+    "width=16,32. Repeatable.",
 )  # fmt: skip
 @click.option("--dtype", metavar="NAMES", help="dtypes of parameters and inputs, such as float32,bf16.")
 @click.option(
     "--device", metavar="NAMES", shell_complete=complete_device,
-    help="Devices such as h100,a100: each is a column of predicted seconds.",
+    help="Devices such as h100,a100; each adds a column of predicted seconds.",
 )  # fmt: skip
 @click.option(
     "--columns", metavar="NAMES", help="Figures, such as params,macs,training_peak,receptive_field,accuracy, or all."
 )
-@click.option("--join", metavar="CSV", help="Add the columns of a file of your own with a column model: accuracies.")
+@click.option("--join", metavar="CSV", help="Add columns of a CSV file with a column model, such as accuracies.")
 @input_option
 @model_args_option
 @autocast_option
@@ -58,27 +58,27 @@ if TYPE_CHECKING:
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Number of processes; by default one for each core."
 )
 @click.option(
-    "--timeout", metavar="TIME", help="Wall-clock limit for each point, such as 120s or 2m: one that takes longer is a "
-    "row with that error, and its process is replaced.",
+    "--timeout", metavar="TIME", help="Wall-clock limit for each point, such as 120s or 2m. A point that takes longer "
+    "becomes a row with an error, and its process is replaced.",
 )  # fmt: skip
 @click.option("--backend", type=click.Choice(["processes", "dask", "ray"]), default="processes", show_default=True)
 @click.option("--scheduler", metavar="ADDRESS", help="Address of Dask's scheduler, or of the Ray cluster.")
 @click.option("--yes", is_flag=True, help="Confirm a grid of more than a million points.")
 @click.option(
-    "--scatter", metavar="X,Y", help="The columns that --picture sets against each other, with their Pareto front; "
-    "-Y: less of it is better, +Y: more. Three or more: parallel coordinates.",
+    "--scatter", metavar="X,Y", help="The columns that --picture plots against each other, with their Pareto front. "
+    "-Y: less is better, +Y: more is better. Three or more: parallel coordinates.",
 )  # fmt: skip
-@click.option("--picture", metavar="FILE", help="Draw two columns or more: .png, .svg or .pdf.")
+@click.option("--picture", metavar="FILE", help="Draw two or more columns: .png, .svg or .pdf.")
 @result_options(SHOWN, FILES)
 def command(
     models: tuple[str, ...], file: str | None, jobs: int | None, backend: str, scheduler: str | None, yes: bool,
     timeout: str | None,
     scatter: str | None, picture: str | None, form: str | None, output: str | None, join: str | None, **options: Any,
 ) -> None:  # fmt: skip
-    """Show the costs of many models at all combinations of sizes and dtypes, a row each.
+    """Show the costs of many models at all combinations of sizes and dtypes, one row each.
 
-    MODEL is as for `cnncost summarize`, or a pattern of names in quotes: 'timm:resnet*'. A model that fails is a row
-    with its error. With -o, an interrupted sweep continues where it stopped when the same command is given again.
+    MODEL is as for `cnncost summarize`, or a quoted pattern of names: 'timm:resnet*'. A model that fails gets a row
+    with its error. With -o, an interrupted sweep continues where it stopped when the same command is run again.
     """
     from cnncost.sweeps import api
     from cnncost.sweeps.read import duration
@@ -118,12 +118,12 @@ def _write(result: Table, form: str, output: str | None) -> None:
 
 
 def _grid(models: tuple[str, ...], file: str | None, options: dict[str, Any]) -> Grid:
-    """Return the grid of a file, or of MODELs and the options that were given."""
+    """Return the grid in a file, or the one that MODELs and the given options describe."""
     from cnncost.sweeps.read import from_data, from_file
 
     if file is not None:
         if models or options:
-            raise click.UsageError("--grid names the models and what varies; leave out MODEL and options for it")
+            raise click.UsageError("--grid names the models and what varies; leave out MODEL and the options for these")
         return from_file(file)
     if not models:
         raise click.UsageError("expected a MODEL, such as 'timm:resnet*', or --grid FILE")
@@ -142,7 +142,7 @@ def _columns_to_draw(grid: Grid, scatter: str | None, picture: str | None, join:
     """Return the columns to draw, and check them before the sweep begins."""
     if picture is None:
         if scatter is not None:
-            raise click.UsageError("--scatter names the columns of a picture; give --picture FILE, too")
+            raise click.UsageError("--scatter names the columns of a picture; also give --picture FILE")
         return []
     from cnncost.budget.join import read
     from cnncost.plots.sweep import checked

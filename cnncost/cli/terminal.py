@@ -1,4 +1,4 @@
-"""Output of all commands: text and styled lines to the terminal, a pipe or a file."""
+"""Output of all commands, to a terminal, a pipe or a file."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ def encoding() -> str:
 
 
 def echo(text: str, *, color: bool | None = None) -> None:
-    """Write a text and a newline to standard output, unchanged."""
+    """Write a text and a newline to standard output."""
     with stdout.restored():
         click.echo(text, color=color)
 
 
 def put(text: str, output: str | None, *, for_people: bool = False) -> None:
-    """Write to a file or stdout, as UTF-8; with `for_people`, characters that stdout can't encode are replaced."""
+    """Write a text, as UTF-8, to a file or stdout; with `for_people`, to stdout in its own encoding.
+
+    Characters that this encoding lacks are then replaced.
+    """
     text = text.rstrip("\n") + "\n"
     if output is not None:
         from cnncost.files import write
 
-        with stdout.restored():  # it may be /dev/stdout
+        with stdout.restored():  # the file may be /dev/stdout
             write(output, text)
     elif for_people:
         from cnncost.render.text import showable
@@ -55,7 +58,7 @@ def put(text: str, output: str | None, *, for_people: bool = False) -> None:
 
 @gc_disabled()
 def write(document: Document, form: str, output: str | None) -> None:
-    """Write a document in a format to a file or to stdout; text on stdout has colours if the terminal supports them."""
+    """Write a document in a format to a file or stdout; text on stdout is coloured if the terminal supports it."""
     from cnncost.render.formats import rendered
 
     if form == "json":
@@ -70,7 +73,7 @@ def write(document: Document, form: str, output: str | None) -> None:
 
 
 def _with_origin(document: Document) -> Document:
-    """Return the document, with the time at which each model that came from the cache was analyzed."""
+    """Return the document, adding when each model that came from the cache was analyzed."""
     from dataclasses import replace
 
     from cnncost.cache.recordings import active
@@ -82,7 +85,10 @@ def _with_origin(document: Document) -> Document:
 
 
 def in_color() -> bool:
-    """Return whether to use colours: in a terminal that has them, unless disabled by the user (no-color.org)."""
+    """Return whether to use colours: if the terminal supports them, unless the user forces or disables them.
+
+    See no-color.org and force-color.org.
+    """
     if os.environ.get("NO_COLOR"):
         return False
     with stdout.restored():

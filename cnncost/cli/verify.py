@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 @result_options()
 @click.option(
     "--no-fvcore", is_flag=True,
-    help="Leave fvcore out: it needs real weights and a real forward, which take much memory for a large model.",
+    help="Leave out fvcore: it needs real weights and a real forward, which take a lot of memory for a large model.",
 )  # fmt: skip
 def command(model: str, settings: Settings, form: str | None, output: str | None, no_fvcore: bool) -> int:
     """Count MODEL with fvcore and torch's FlopCounterMode as well, and explain every difference by op.
 
-    A difference is explained only if the other tool's rules, applied to the ops that cnncost has recorded, give its
-    number to the last digit. All others are reported as unexplained, with their ops.
+    A difference counts as explained only if the other tool's rules, applied to the ops that cnncost has recorded, give
+    that tool's number to the last digit. All others are reported as unexplained, with their ops.
 
-    Exit code: 0 if all differences are explained, 1 if one is not or no other tool could count the model, 2 for wrong
-    usage or a model that can't be analyzed.
+    Exit code: 0: all differences are explained; 1: one is not, or no other tool could count the model; 2: wrong usage,
+    or a model that can't be analyzed.
     """
     from cnncost.sources.find import find
     from cnncost.verify import verify

@@ -1,4 +1,4 @@
-"""`cnncost zoo`: the reference networks, with published figures next to the analysis's."""
+"""`cnncost zoo`: the reference networks, with published figures next to computed ones."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def command(name: str | None, form: str | None, output: str | None) -> None:
     """List the reference networks, or show one in full: paper, deviations, published figures.
 
-    Each figure is shown next to the analysis's, with its tolerance and the reason for it.
+    Each published figure is shown next to the computed one, with its tolerance and the reason for it.
     """
     form = result_format(form, output)
     terminal.write(_listing() if name is None else _network(name), form, output)
 
 
 def _listing() -> Document:
-    """Return a row for each network; narrow terminals drop the title, then shorten numbers, then drop the input."""
+    """Return a document with a row for each network.
+
+    In a narrow terminal, the title is dropped first, then numbers are shortened, then the input is dropped.
+    """
     from cnncost import zoo
     from cnncost.analysis import analyze
     from cnncost.render.values import tensors
@@ -78,7 +81,7 @@ def _short(paper: str) -> str:
 
 
 def _network(name: str) -> Document:
-    """Return a network's paper, deviations, and published and computed figures."""
+    """Return a document with a network's paper, its deviations, and the published and computed figures."""
     from cnncost import units, zoo
     from cnncost.analysis import analyze
     from cnncost.render.values import tensors
@@ -109,7 +112,7 @@ def _network(name: str) -> Document:
 
 
 def _figures(entry: Entry, report: Report) -> Table:
-    """Return each published figure, the computed one, and whether they agree."""
+    """Return a table of the published figures, the computed ones, and whether they agree."""
     columns = (
         Column("sign", shown="people"),
         Column("verdict", shown="data"),
@@ -151,7 +154,7 @@ def _source(figure: Figure) -> str:
 
 
 def _reasons(entry: Entry) -> Iterator[str]:
-    """Yield the reasons why figures may differ, with their tolerances."""
+    """Yield the reason why a figure may differ, with its tolerance, for each figure that has one."""
     for figure in entry.published:
         if figure.reason:
             layer = f" of {figure.layer}" if figure.layer else ""
@@ -160,14 +163,14 @@ def _reasons(entry: Entry) -> Iterator[str]:
 
 
 class _ComputedFigures:
-    """Figures of a network: from the analysis, or, for connections and neurons, counted as the papers do."""
+    """Figures of a network: from the analysis or, for connections and neurons, counted as in the papers."""
 
     def __init__(self, entry: Entry, report: Report) -> None:
         self.entry, self.report = entry, report
         self._counted: dict[str, dict[str, int]] = {}
 
     def number(self, figure: Figure) -> int:
-        """Return the figure's quantity, for its layer or the whole network."""
+        """Return the computed value of the figure's quantity, for its layer or the whole network."""
         match figure.quantity:
             case "connections" | "neurons":
                 counted = self._counts(figure.quantity)

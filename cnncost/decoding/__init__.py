@@ -1,4 +1,4 @@
-"""Serving a model token by token from a cache: prefill, decode, and the cache between them."""
+"""The cost of generating token by token: prefill, decode, and the cache between them."""
 
 from cnncost.decoding.figures import Cache, Course, Serving
 from cnncost.decoding.run import serving

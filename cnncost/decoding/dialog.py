@@ -1,4 +1,4 @@
-"""Builds the inputs of a model's calls: the prompt, then one token at a time with the cache that it returned."""
+"""Builds the inputs of a model's calls: the prompt, then further tokens together with the cache that it returned."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cnncost.shapes import TensorText
 from cnncost.sources.batch import with_batch
 
 STATES = ("past_key_values", "cache_params", "state", "mems", "past_buckets_states")
-"""Arguments of Transformers' models that take a cache, and fields of their results that return it."""
+"""Names under which Transformers models take the cache as an argument and return it as a field of the result."""
 
 
 class Dialog(Protocol):
     """Builds the inputs of successive calls, and finds the cache in their results."""
 
     def first(self, batch: int, tokens: int) -> Any:
-        """Return inputs of the first call, with `tokens` tokens of each sequence."""
+        """Return the inputs of the first call, with `tokens` tokens of each sequence."""
         ...
 
     def next(self, batch: int, tokens: int, outcome: Any) -> Any:
-        """Return inputs of a call with further tokens, after one that returned `outcome`."""
+        """Return the inputs of a call with further tokens, after a call that returned `outcome`."""
         ...
 
     def cache(self, outcome: Any) -> Any:
@@ -36,30 +36,31 @@ def dialog_with(model: Any, name: str, inputs: Any, last_logits: bool) -> Dialog
 
     Args:
         model: the built model.
-        name: as the user named it.
+        name: the model's name, for messages.
         inputs: the prompt of a model with a method `step`, as for `serving`.
-        last_logits: compute only the last token's logits in a prefill.
+        last_logits: compute only the logits of the last token of each call.
 
     Raises:
-        InputError: it has no `step(inputs, cache)`, and forward takes no cache.
+        InputError: the model has no method `step`, and its forward takes no cache; or `inputs` or `last_logits` don't
+            apply to it.
     """
     if callable(getattr(model, "step", None)):
         if last_logits:
-            raise InputError(f"{name}: last_logits: it is for Transformers' models; let step return what it has to")
+            raise InputError(f"{name}: last_logits: only Transformers models support it; step decides what it returns")
         return _Stepwise(inputs)
     parameters = inspect.signature(model.forward).parameters if hasattr(model, "forward") else {}
     if hasattr(model, "config") and any(state in parameters for state in STATES):
         if inputs is not None:
-            raise InputError(f"{name}: inputs: a Transformers model is given tokens, as many as the context; omit them")
+            raise InputError(f"{name}: inputs: a Transformers model gets as many tokens as the context; leave them out")
         return _Transformer(model, name, frozenset(parameters), last_logits)
     raise InputError(
         f"{name}: {type(model).__name__} can't be served: expected a method step(inputs, cache) that returns outputs "
-        "and the cache, or a model of Transformers whose forward takes one, as past_key_values"
+        "and the cache, or a Transformers model whose forward takes a cache, such as past_key_values"
     )
 
 
 class _Stepwise:
-    """A model with `step(inputs, cache) -> outputs, cache`; the first cache is None."""
+    """For a model with a method `step(inputs, cache) -> (outputs, cache)`; the first cache is None."""
 
     def __init__(self, inputs: Any) -> None:
         self._inputs = inputs
@@ -72,7 +73,7 @@ class _Stepwise:
 
     def cache(self, outcome: Any) -> Any:
         if not isinstance(outcome, (tuple, list)) or len(outcome) != 2:
-            raise InputError(f"step: expected it to return outputs and the cache, got {type(outcome).__name__}")
+            raise InputError(f"step: expected a pair of outputs and the cache, got {type(outcome).__name__}")
         return outcome[1]
 
     def _tokens(self, batch: int, tokens: int) -> TensorText:
@@ -95,14 +96,14 @@ def _shape_of(inputs: Any) -> tuple[tuple[int, ...], str | None]:
         return tuple(inputs.shape), str(inputs.dtype).removeprefix("torch.")
     if isinstance(inputs, (tuple, list)) and all(type(size) is int for size in inputs):
         return tuple(inputs), None
-    raise InputError(f"inputs: expected one shape or tensor, as '1x1:int64', got {type(inputs).__name__}")
+    raise InputError(f"inputs: expected one shape or tensor, such as '1x1:int64', got {type(inputs).__name__}")
 
 
 class _Transformer:
-    """A Transformers model whose results have the cache in a field that forward takes.
+    """For a Transformers model whose results have the cache in a field that forward takes as an argument.
 
-    In a text-to-text model the prompt goes to the encoder, and the decoder begins with one token; if the encoder takes
-    no text (Whisper), it gets its own inputs, and the prompt goes to the decoder.
+    In an encoder-decoder model, the prompt goes to the encoder, and the decoder begins with one token. If the encoder
+    takes no text (Whisper), it gets its usual inputs, and the prompt goes to the decoder.
     """
 
     def __init__(self, model: Any, name: str, parameters: frozenset[str], last_logits: bool) -> None:

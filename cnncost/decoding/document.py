@@ -1,4 +1,4 @@
-"""A Serving as a document. Formatting only."""
+"""A Serving as a document. Computes no figures."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def document(found: Serving) -> Document:
 
 
 def _rows(found: Serving) -> Iterator[Row]:
-    times: list[Prediction | None] = [*found.times] or [None] * (len(found.chunks) + 1)  # the last one is decode's
+    times: list[Prediction | None] = [*found.times] or [None] * (len(found.chunks) + 1)  # the last one is for decode
     several, position = len(found.chunks) > 1, 0
     for report, time in zip(found.chunks, times, strict=False):
         tokens = found.chunk_tokens(position)
@@ -76,7 +76,7 @@ def _row(label: str, tokens: int, found: Serving, report: Report, time: Predicti
 
 
 def inputs_nbytes(report: Report) -> int:
-    """Return the bytes of the storages of a call's inputs: the cache, and tokens."""
+    """Return the bytes of the storages of a call's inputs: the cache and the tokens."""
     graph = report.graph
     assert graph is not None  # it was recorded just now
     storages = {graph.values[value].storage for value in graph.inputs}
@@ -98,8 +98,8 @@ def _cache_texts(found: Serving) -> Iterator[str]:
         yield f"cache of all {found.batch:,} sequences: {units.data(found.cache_nbytes)}"
     if cache.kept_alive > cache.nbytes:
         yield (
-            f"its tensors are views of {units.data(cache.kept_alive)} a sequence, which can't be freed before it: a "
-            "window is a slice of all that went before"
+            f"its tensors are views of {units.data(cache.kept_alive)} per sequence, which can't be freed before the "
+            "cache is: a window is a slice of a larger tensor"
         )
 
 
@@ -142,11 +142,11 @@ def _time_texts(found: Serving) -> Iterator[str]:
     yield f"on {device.title}, by the roofline model: {'a prediction' if device.measured else 'a lower bound'}"
     first = found.first_token_seconds
     if first is not None:
-        yield f"time to the first token {units.si(first, 's')}: the prefill's last logits give it"
+        yield f"time to the first token {units.si(first, 's')}: it follows from the last logits of the prefill"
     if (generated := found.generation_seconds) is not None and found.new_tokens > 1:
         yield (
-            f"{units.counted(found.new_tokens, 'new token')} of each sequence in {units.si(generated, 's')}: the first "
-            "and the last step's mean, times their number"
+            f"{units.counted(found.new_tokens, 'new token')} of each sequence in {units.si(generated, 's')}: the mean "
+            "of the first and the last step, times their number"
         )
     most = "at most " if _unknown(found) else ""
     if found.largest_batch is not None:
@@ -158,11 +158,11 @@ def _time_texts(found: Serving) -> Iterator[str]:
 def _remarks(found: Serving) -> Iterator[str]:
     yield from found.notes
     if unknown := _unknown(found):
-        yield f"lower bounds: no rule for {', '.join(unknown)}"
+        yield f"{AT_LEAST}: lower bounds: no rule for {', '.join(unknown)}"
 
 
 def _unknown(found: Serving) -> list[str]:
-    """Return the ops without a rule in any of the calls."""
+    """Return the names of the ops without a rule in any of the calls."""
     reports = (*found.chunks, found.decode, *(() if found.last is None else (found.last,)))
     return sorted({op for report in reports for op in report.unknown})
 

@@ -13,14 +13,14 @@ from cnncost.report.prediction import Prediction
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The cache of one sequence, in bytes of tensors; scalars, which only count tokens, are left out.
+    """Bytes of the cache of one sequence; scalars, which only count tokens, are left out.
 
     Attributes:
-        nbytes: the whole cache after the prompt.
-        bytes_per_token: growth by the next token; 0 if all layers keep a window or a state.
-        growing: the part in tensors that grow with the context.
-        kept_alive: bytes of the storages that its tensors are views of; more than `nbytes` if a cache keeps a slice of
-            a larger tensor, which then can't be freed.
+        nbytes: bytes of the whole cache after the prompt.
+        bytes_per_token: growth by the next token; 0 if all layers hold full windows or states.
+        growing: bytes of the tensors that grow with the context.
+        kept_alive: bytes of the storages that the tensors are views of; more than `nbytes` if a tensor is a slice of a
+            larger one, which then can't be freed.
     """
 
     nbytes: int
@@ -30,7 +30,7 @@ class Cache:
 
     @property
     def constant(self) -> int:
-        """The part that does not grow: full windows, states, what a decoder keeps of its encoder."""
+        """Bytes of the part that does not grow: full windows, states, and the keys and values from an encoder."""
         return self.nbytes - self.growing
 
 
@@ -39,8 +39,8 @@ class Course:
     """A figure as a polynomial in the context length, fitted to a few lengths and checked at others.
 
     Attributes:
-        coefficients: exact coefficients, the constant first.
-        first, last: the range of lengths in which it holds.
+        coefficients: exact coefficients, the constant term first.
+        first, last: the range of lengths for which it was found.
         checked: lengths at which it was checked.
     """
 
@@ -53,7 +53,7 @@ class Course:
         """Return the figure at a context length.
 
         Raises:
-            InputError: the length is outside of the range.
+            InputError: the length is outside the range, or the value there is no whole number.
         """
         if not self.first <= context <= self.last:
             raise InputError(f"context {context}: the law was found from {self.first} to {self.last}")
@@ -63,7 +63,7 @@ class Course:
         return int(value)
 
     def value(self, context: int) -> Fraction:
-        """Return the polynomial's value, also outside of the range."""
+        """Return the value of the polynomial, even outside the range."""
         return sum((c * context**power for power, c in enumerate(self.coefficients)), Fraction(0))
 
 
@@ -76,19 +76,19 @@ class Serving:
         batch: number of sequences served together.
         context: number of tokens in the prompt.
         chunks: Reports of the prefill, one for each chunk of the prompt.
-        decode: Report of the step after the prompt: one token a sequence.
+        decode: Report of the step after the prompt, with one token per sequence.
         cache: the cache of one sequence.
-        cache_nbytes: bytes of the caches of all sequences.
-        courses: polynomials in the context length, for figures that have one: `"macs"` and `"flops"` of the decode
-            step, `"prefill_macs"` and `"prefill_flops"` of a prefill at once, `"cache"` in bytes of all sequences.
-        times: predicted times of chunks and decode, if a device was given.
-        new_tokens: tokens to generate for each sequence.
-        last: Report of the decode step of the last new token; None if there is only one.
-        last_time: the predicted time of that step.
+        cache_nbytes: bytes of the cache of all sequences.
+        courses: polynomials in the context length, for figures that follow one: `"macs"` and `"flops"` of the decode
+            step, `"prefill_macs"` and `"prefill_flops"` of an unchunked prefill, `"cache"` in bytes for all sequences.
+        times: predicted times of each chunk and of `decode`; empty without a device.
+        new_tokens: number of tokens to generate for each sequence.
+        last: Report of the decode step for the last new token; None if there is only one new token.
+        last_time: predicted time of that step; None without a device or `last`.
         chunk: number of tokens in a chunk of the prefill.
-        largest_batch: largest number of sequences of this context that fits the device; None: not requested.
-        longest_context: largest number of prompt tokens that fits the device at this batch; None: not requested.
-        notes: remarks on the configuration.
+        largest_batch: largest number of sequences with this context that fits the device; None: not requested.
+        longest_context: longest prompt, in tokens, that fits the device at this batch size; None: not requested.
+        notes: remarks on the configuration and on `longest_context`.
     """
 
     model: str
@@ -115,12 +115,15 @@ class Serving:
 
     @property
     def first_token_seconds(self) -> float | None:
-        """Predicted time of the prefill, whose last logits are the first new token's; None without a device."""
+        """Predicted time of the prefill, whose last logits determine the first new token; None without a device."""
         return sum(each.roofline.total.seconds for each in self.times[:-1]) if self.times else None
 
     @property
     def generation_seconds(self) -> float | None:
-        """Predicted time of the decode steps, by the mean of the first and the last; None without a device."""
+        """Predicted time of `new_tokens` decode steps of average length; None without a device.
+
+        The average is that of the first and the last step.
+        """
         if not self.times:
             return None
         first = self.times[-1].roofline.total.seconds
@@ -128,7 +131,7 @@ class Serving:
         return self.new_tokens * (first + last) / 2
 
     def chunk_tokens(self, start: int) -> int:
-        """Return the number of tokens of the chunk that begins after `start` tokens."""
+        """Return the number of tokens in the chunk that begins after `start` tokens."""
         return min(self.chunk or self.context, self.context - start)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Fits figures as polynomials in the context length to a few lengths, and checks them at others."""
+"""Fits figures by polynomials in the context length at a few lengths, and checks them at others."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from fractions import Fraction
 from cnncost.decoding.figures import Course
 
 DEGREES = {"macs": 1, "flops": 1, "prefill_macs": 2, "prefill_flops": 2, "cache": 1}
-"""Degree of each figure's polynomial: a token attends to all before it; summed over a prompt, that is degree 2."""
+"""Degree of each figure's polynomial: a token attends to all before it, which sums to degree 2 over a prompt."""
 _PARTS = (1, 2, 3, 4)
-"""Calls are recorded at 1/4, 2/4, 3/4 and 4/4 of the context."""
+"""Figures are sampled at 1/4, 2/4, 3/4 and 4/4 of the context."""
 
 
 def fitted_polynomials(sample: Callable[[int], dict[str, int] | None], context: int) -> dict[str, Course]:
-    """Return the polynomials by figure; those that a check contradicts are left out.
+    """Return the polynomials by figure; figures for which a check fails are left out.
 
     Args:
-        sample: returns the figures at a context length; None if they are lower bounds.
-        context: the longest length; below 4 there are too few shorter ones, and the result is empty.
+        sample: returns the figures at a context length; None if they are lower bounds, and then the result is empty.
+        context: the longest length; if it is less than 4, there are too few shorter ones, and the result is empty.
     """
     lengths = [context * part // _PARTS[-1] for part in _PARTS]
     if lengths[0] < 1:
@@ -40,7 +40,7 @@ def fitted_polynomials(sample: Callable[[int], dict[str, int] | None], context: 
 
 
 def _through(points: dict[int, int]) -> tuple[Fraction, ...]:
-    """Return the coefficients of the polynomial through some points, the constant first, by Lagrange's formula."""
+    """Return the coefficients of the polynomial through the points, constant first, by Lagrange interpolation."""
     total = [Fraction(0)] * len(points)
     for at, value in points.items():
         basis, scale = [Fraction(1)], Fraction(value)

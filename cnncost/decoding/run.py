@@ -1,4 +1,4 @@
-"""Records a prefill, and decode steps from the cache that it returned."""
+"""Records a prefill, and decode steps that use the cache that it returns."""
 
 from __future__ import annotations
 
@@ -29,32 +29,33 @@ def serving(
     model_args: dict[str, Any] | None = None, new_tokens: int = 1, chunk: int | None = None,
     device: str | None = None, device_file: str | Path | None = None, last_logits: bool = False, fit: bool = False,
 ) -> Serving:  # fmt: skip
-    """Return the cost of serving a model: the prompt's prefill, and decode steps from the cache that the model fills.
+    """Return the cost of serving a model: prefilling the prompt, and decode steps that use the cache.
 
     Args:
-        model: a Transformers model, as a name such as `"hf:llama"` (it gets its head for generation) or built; or any
-            model with a method `step(inputs, cache) -> (outputs, cache)`. Its first call gets None as the cache.
-        inputs: for a model with `step`: a shape or tensor of the prompt, with batch and tokens as the first two axes,
-            such as `"1x1x512"`; the sizes of these two are replaced by `batch` and the number of tokens. None: token
-            ids.
-        context: tokens of the prompt of each sequence: the decode step attends to them and to its own.
+        model: a Transformers model, either built or as a name such as `"hf:llama"` (then with its head for generation);
+            or any model with a method `step(inputs, cache) -> (outputs, cache)`, whose first call gets None as the
+            cache.
+        inputs: for a model with `step`, the shape of the prompt or a tensor, whose first two axes are batch and tokens,
+            such as `"1x1x512"`; their sizes are replaced by `batch` and the number of tokens. None: token ids.
+        context: number of tokens in each prompt; the decode step attends to these and to its own token.
         batch: number of sequences served together.
         dtype: dtype of parameters and inputs, such as `"bf16"`, for a model named by a specification.
         model_args: keyword arguments of the factory, or fields of the configuration.
-        new_tokens: tokens to generate for each sequence. If more than 1, the last decode step is recorded besides the
-            first.
+        new_tokens: number of tokens to generate for each sequence. If more than 1, the last decode step is also
+            recorded.
         chunk: number of tokens in a chunk of the prefill; None: the whole prompt at once.
-        device: one of `cnncost devices`, to predict times by the roofline model.
+        device: one of `cnncost devices`, to predict times with the roofline model.
         device_file: a TOML file with further devices.
-        last_logits: compute only the logits of the prompt's last token, as `generate` does; else all, as forward does.
+        last_logits: compute only the logits of the prompt's last token, as `generate` does, instead of all logits, as
+            forward does.
         fit: find the largest batch, and the longest context, whose prefill and decode step fit the device's memory.
 
     Returns:
         The Serving: Reports of prefill and decode, and the cache.
 
     Raises:
-        InputError: sizes below 1, or a model that can't be served; the message says what is expected.
-        CnncostError: what `analyze` raises.
+        InputError: a size is less than 1, the model can't be served, or `fit` lacks a device with a known memory.
+        CnncostError: as `analyze` does.
     """
     sizes = {"context": context, "batch": batch, "new_tokens": new_tokens, "chunk": context if chunk is None else chunk}
     for name, size in sizes.items():
@@ -74,16 +75,16 @@ def serving(
 
 
 def _resolved(model: Any, model_args: dict[str, Any] | None, dtype: Any) -> Any:
-    """Return the built model, in eval mode; a Transformers architecture gets its head for generation."""
+    """Return the model, to be run in eval mode; a Transformers architecture gets its head for generation."""
     from cnncost.sources import transformers
     from cnncost.sources.resolve import resolve
     from cnncost.sources.settings import float_dtype
 
     if isinstance(model, str) and model.startswith(transformers.PREFIX):
         model = transformers.load(model, transformers.GENERATING)
-    # the shape is a placeholder, as a source may have no inputs of its own; `_Calls.run` replaces it
+    # the shape is a placeholder, because a source may have no default inputs; `_Calls.run` replaces it
     found = resolve(model, "1x1:int64", model_args)
-    # `step` is to be called, not forward, unless the user names another method
+    # call `step` instead of forward, unless the user names another method
     if callable(getattr(found.model, "step", None)) and not found.source.method:
         found = replace(found, source=replace(found.source, method="step"))
     found = replace(found, train=False)
@@ -100,7 +101,7 @@ class _Calls:
         self.model = resolved.model
 
     def run(self, inputs: Any, what: str) -> tuple[Report, Any]:
-        """Return the Report of a call, and a copy of its result."""
+        """Return the Report of a call, and the call's result."""
         returned: list[Any] = []
         graph = replace(self._resolved, inputs=inputs).record("static", returned.append)
         return analyze(graph, name=f"{self.name}, {what}"), returned[-1]
@@ -117,7 +118,7 @@ class _Calls:
             yield report, outcome
 
     def decode(self, batch: int, context: int, outcome: Any = None) -> tuple[Report, Any]:
-        """Return the Report and result of the step after a prompt, whose prefill returned `outcome` (None: run it)."""
+        """Return the Report and result of the step after a prompt, whose prefill returned `outcome`; None: run it."""
         if outcome is None:
             *_, (_, outcome) = self.prefill(batch, context)
         return self.run(self.dialog.next(batch, 1, outcome), f"decode after {context:,} tokens")
@@ -127,7 +128,7 @@ def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int
     """Record the prefill, the decode steps and, if `batch` > 1, the cache of a single sequence."""
     chunks: list[Report] = []
     outcome: Any = None
-    for report, outcome in calls.prefill(batch, context, chunk):  # noqa: B007  # the last one is used below
+    for report, outcome in calls.prefill(batch, context, chunk):  # noqa: B007  # the last outcome is used below
         chunks.append(report)
     decode, after = calls.decode(batch, context, outcome)
     filled, grown = calls.dialog.cache(outcome), calls.dialog.cache(after)
@@ -136,7 +137,7 @@ def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int
         *_, (_, outcome) = calls.prefill(1, context)
         filled, grown = calls.dialog.cache(outcome), calls.dialog.cache(calls.decode(1, context, outcome)[1])
     last = calls.decode(batch, context + new_tokens - 1)[0] if new_tokens > 1 else None
-    # the calls above are the sample at the full context, if the prefill was at once
+    # if the prefill was not chunked, the calls above are the sample at the full context
     recorded = _figures(chunks[0], decode, total) if len(chunks) == 1 else None
 
     def sample(length: int) -> dict[str, int] | None:
@@ -159,14 +160,14 @@ def _notes(model: Any, tokens: int) -> tuple[str, ...]:
     most = getattr(config, "max_position_embeddings", None)
     if not isinstance(most, int) or tokens <= most:
         return ()
-    return (f"the configuration is made for {most:,} tokens (max_position_embeddings), and {tokens:,} were requested",)
+    return (f"the configuration is for {most:,} tokens (max_position_embeddings), but {tokens:,} were requested",)
 
 
 def _fitted(calls: _Calls, served: Serving, limit: int) -> Serving:
     """Return the Serving with the largest batch and longest context that fit `limit` bytes; 0 if even 1 does not."""
 
     def peak(batch: int, context: int) -> int:
-        chunk = served.chunk if served.chunk < served.context else None  # a prefill at once is so at any length
+        chunk = served.chunk if served.chunk < served.context else None  # None: unchunked at any length
         chunks = [*calls.prefill(batch, context, chunk)]
         decode, _ = calls.decode(batch, context, chunks[-1][1])
         return max(report.memory.inference_peak for report in (*(each for each, _ in chunks), decode))
@@ -184,7 +185,7 @@ def _fitted(calls: _Calls, served: Serving, limit: int) -> Serving:
 def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> tuple[int, tuple[str, ...]]:
     """Return the longest context whose peak is within a limit, by doubling and bisection, and a note on other limits.
 
-    A context longer than the requested one (`tried`) may fail, as caches and position tables have a maximum length.
+    A context longer than the requested one (`tried`) may fail: caches and tables of positions have a maximum length.
     """
     why: dict[int, str] = {}
 
@@ -210,7 +211,7 @@ def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> tuple[int
 
 
 def _sample(calls: _Calls, batch: int, context: int) -> dict[str, int] | None:
-    """Return the figures at a context length, to which polynomials are fitted; None if an op has no rule."""
+    """Return the figures at a context length, for fitting polynomials; None if an op has no rule."""
     *_, (prefill, outcome) = calls.prefill(batch, context)
     return _figures(prefill, calls.decode(batch, context, outcome)[0], _nbytes(calls.dialog.cache(outcome)))
 
@@ -241,7 +242,7 @@ def cache_of(filled: Any, grown: Any) -> Cache:
     before, after = (_cache_tensors(each) for each in (filled, grown))
     if len(before) == len(after):
         growing = sum(old.nbytes for old, new in zip(before, after, strict=True) if new.nbytes != old.nbytes)
-    else:  # one more tensor for each token: all of the cache grows
+    else:  # a new tensor for each token: the whole cache grows
         growing = sum(tensor.nbytes for tensor in before)
     storages = {identity_of(t.untyped_storage()): t.untyped_storage() for t in _cache_tensors(filled)}
     total = sum(tensor.nbytes for tensor in before)
@@ -249,7 +250,7 @@ def cache_of(filled: Any, grown: Any) -> Cache:
 
 
 def _cache_tensors(state: Any) -> list[Any]:
-    """Return the tensors of a cache without scalars, which only count its tokens."""
+    """Return the tensors in a cache, except scalars, which only count tokens."""
     from cnncost.frontends.torch.outcome import tensors_held
 
     return [tensor for tensor in tensors_held(state) if tensor.dim()]

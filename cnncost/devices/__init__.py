@@ -1,4 +1,4 @@
-"""Devices: their ceilings, the sources of the figures, and the user's device files. Does not import torch."""
+"""Devices: their ceilings, the sources of these figures, and users' device files. Does not import torch."""
 
 from cnncost.devices.model import Device, Level, Rate
 from cnncost.devices.registry import catalog, find

@@ -1,4 +1,4 @@
-"""Devices as a document: a table of all, or everything known about one. Computes nothing."""
+"""Devices as a document: a table of several, or everything known about one. Computes nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from cnncost import units
-from cnncost.devices.model import DTYPES, FABRICS, LINKS, Device
+from cnncost.devices.model import FORMATS, LINKS, Device
 from cnncost.render.document import Column, Document, Narrowing, Part, Table, data_table, notes, rows
 
-_CONVENTION = "FLOP/s at most, dense, a MAC is two; bytes a second of main memory"
+_CONVENTION = "peak dense FLOP/s, a MAC is two; bytes per second of main memory"
 _MORE = "cnncost devices NAME shows sources and all number formats; --measure adds this machine"
 
 
@@ -41,7 +41,7 @@ def _peak(device: Device, *dtypes: str) -> float | None:
 
 
 def device_document(device: Device) -> Document:
-    """Return a document with everything known about a device: in text a line for each ceiling, else a table."""
+    """Return a document with everything known about a device: in the text format a line for each item, else a table."""
     lines = [*_ceilings(device), *_links(device), *_origin(device)]
     texts = [notes(value, first=f"{label} ", hang=" " * (len(label) + 1), shown="text", apart=False)
              for label, value in lines]  # fmt: skip
@@ -72,8 +72,7 @@ def _ceilings(device: Device) -> Iterator[tuple[str, str]]:
 
 def _links(device: Device) -> Iterator[tuple[str, str]]:
     for name, bandwidth in device.links.items():
-        # not for PCIe, the last fabric: `node` counts the devices that a faster one joins
-        joined = f", among {device.node} devices" if device.node and name in FABRICS[:2] else ""
+        joined = f", among {device.node} devices" if device.node and name == device.fabric else ""
         yield f"  {name:10}", f"{units.si(bandwidth, 'B/s')} in each direction{joined}"
     if device.links:
         yield "  links from", device.link_source
@@ -92,8 +91,8 @@ def _origin(device: Device) -> Iterator[tuple[str, str]]:
 
 
 def _document(title: str, devices: Sequence[Device], *parts: Part, **fields: Any) -> Document:
-    """Return a document of parts, with all figures of the devices: CSV without the nested ones, JSON with all."""
-    names = ("name", "title", "kind", "year", *DTYPES, "bandwidth", *LINKS, "memory", "power", "launch", "threads",
+    """Return a document that adds all figures of the devices, for CSV (without nested ones) and JSON."""
+    names = ("name", "title", "kind", "year", *FORMATS, "bandwidth", *LINKS, "memory", "power", "launch", "threads",
              "source", "link_source", "measured")  # fmt: skip
     data = data_table(names, ([_figure(device, name) for name in names] for device in devices))
     facts = {"devices": [asdict(device) for device in devices]}
@@ -101,6 +100,6 @@ def _document(title: str, devices: Sequence[Device], *parts: Part, **fields: Any
 
 
 def _figure(device: Device, name: str) -> Any:
-    if name in DTYPES:
+    if name in FORMATS:
         return device.flops.get(name)
     return device.links.get(name) if name in LINKS else getattr(device, name)

@@ -1,39 +1,72 @@
-"""The Device class: ceilings as plain frozen data, from a datasheet or measured."""
+"""The Device class: ceilings as plain frozen data, taken from a datasheet or measured."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple
 
 from cnncost.errors import DeviceError
 from cnncost.reprs import line
 
-Class: TypeAlias = Literal["cpu", "gpu", "phone", "dsp", "other"]
-CLASSES: tuple[str, ...] = get_args(Class)
 
-DTYPES: dict[str, str] = {
-    "float64": "float64", "float32": "float32", "tf32": "float32", "float16": "float16", "bfloat16": "bfloat16",
-    "float8": "float8_e4m3fn", "int8": "float8_e4m3fn",
+class DeviceClass(NamedTuple):
+    """What devices of a class have in common.
+
+    Attributes:
+        launch: minimum seconds per op if a device doesn't specify it: about the dispatch time of an eager framework.
+        overlaps: whether ops are launched while the previous one still runs.
+    """
+
+    launch: float
+    overlaps: bool
+
+
+class NumberFormat(NamedTuple):
+    """A number format that devices have a ceiling for: the bits that store one number, and its short names."""
+
+    bits: int
+    short: tuple[str, ...] = ()
+
+
+class Link(NamedTuple):
+    """A link between devices.
+
+    Attributes:
+        place: `node`: directly between devices of a node; `slot`: from each device to its host, and through it to
+            others of the node; `network`: from each device to other nodes.
+        meaning: what it is.
+    """
+
+    place: Literal["node", "slot", "network"]
+    meaning: str
+
+
+CLASSES: dict[str, DeviceClass] = {
+    "cpu": DeviceClass(1e-6, overlaps=False),
+    "gpu": DeviceClass(5e-6, overlaps=True),
+    "phone": DeviceClass(1e-6, overlaps=False),
+    "dsp": DeviceClass(0.0, overlaps=False),
+    "other": DeviceClass(0.0, overlaps=False),
+}
+"""Classes of devices. Messages list them in this order, as they do number formats and links."""
+
+FORMATS: dict[str, NumberFormat] = {
+    "float64": NumberFormat(64, ("fp64", "double")), "float32": NumberFormat(32, ("fp32", "float")),
+    "tf32": NumberFormat(32), "float16": NumberFormat(16, ("fp16", "half")), "bfloat16": NumberFormat(16, ("bf16",)),
+    "float8": NumberFormat(8, ("fp8",)), "int8": NumberFormat(8),
 }  # fmt: skip
-"""Number formats with a ceiling, and the dtype that stores each: tf32 computes on float32, int8 takes one byte."""
+"""Number formats that can have a ceiling: tf32 computes with numbers that are stored as float32."""
+
+LINKS: dict[str, Link] = {
+    "nvlink": Link("node", "NVIDIA's links between GPUs of a node"),
+    "xgmi": Link("node", "AMD's Infinity Fabric between GPUs of a node"),
+    "pcie": Link("slot", "the slot of each device"),
+    "infiniband": Link("network", "the network adapter of each device, between nodes"),
+}
+"""Links between devices for which a bandwidth can be given. Which one is used follows from place and bandwidth."""
 
 NOISY = "on a noisy machine"
-"""Marker in `Device.measured` if other programs were busy, so that the ceilings are too low."""
-
-LINKS: dict[str, str] = {
-    "nvlink": "NVIDIA's links between GPUs of a node", "xgmi": "AMD's Infinity Fabric between GPUs of a node",
-    "pcie": "the slot of each device", "infiniband": "the network adapter of each device, between nodes",
-}  # fmt: skip
-"""Links between devices for which a bandwidth can be given, each with its description."""
-FABRICS = ("nvlink", "xgmi", "pcie")
-"""Links within a node, the fastest first."""
-
-_SHORT = {
-    "fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32", "fp16": "float16",
-    "half": "float16", "bf16": "bfloat16", "fp8": "float8",
-}  # fmt: skip
-_LAUNCH: dict[str, float] = {"gpu": 5e-6, "cpu": 1e-6, "phone": 1e-6, "dsp": 0.0, "other": 0.0}
-"""Minimum seconds per op if a device doesn't specify it, by class: about the dispatch time of an eager framework."""
+"""Marker in `Device.measured` if other programs were busy, which makes the ceilings too low."""
 
 
 class Level(NamedTuple):
@@ -44,11 +77,11 @@ class Level(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Rate of the kernels of one kind of op.
+    """Rate of the kernels for one kind of op.
 
     Attributes:
-        flops: FLOP/s by dtype; `any` stands for all dtypes.
-        launch: minimum seconds per op; None for the device's own value.
+        flops: FLOP/s by number format; `any` stands for all of them. Empty: the device's peaks.
+        launch: minimum seconds per op; None: the device's value.
     """
 
     flops: dict[str, float] = {}  # noqa: RUF012  # never mutated; a NamedTuple default
@@ -62,25 +95,25 @@ class Device:
     Attributes:
         name: name for `--device`.
         title: the product's name.
-        kind: cpu, gpu, phone, dsp, other.
+        kind: device class, one of `CLASSES`.
         flops: FLOP/s by number format (a MAC is two).
         bandwidth: bytes per second of main memory; None if no source states it: memory then sets no ceiling.
         source: where the figures are from.
         year: release year of the product; 0 if unknown.
-        memory: bytes; None if it depends on the machine.
-        power: watts, the maker's limit for the whole device.
-        launch: minimum seconds per op; None for the default of the device class.
-        caches: faster levels, smallest first.
-        rates: rates by op kind, for kernels known not to reach `flops`.
-        copies: whether the libraries copy operands into their own layout before multiplying
+        memory: bytes of memory; None if it depends on the machine.
+        power: watts, the maker's limit for the whole device; None if unknown.
+        launch: minimum seconds per op; None: the default of the device class.
+        caches: faster memory levels, smallest first.
+        rates: rates by op kind, for kernels that are known to differ from `flops` and `launch`.
+        copies: whether the libraries copy operands into their own memory layout before multiplying
             (oneDNN's blocked convolutions, packed matrices).
-        fresh: tensors larger than `fresh.size` get new pages from the operating system each time one is allocated;
-            mapping the pages takes `fresh.bandwidth`, in bytes per second. None if memory is reused.
-        threads: number of threads that a CPU was measured with; None for a datasheet.
+        fresh: a tensor larger than `fresh.size` gets new pages from the operating system whenever it is allocated;
+            these are mapped at `fresh.bandwidth` bytes per second. None if memory is reused.
+        threads: number of threads with which a CPU was measured; None for a datasheet.
         measured: when and where it was measured; empty for a datasheet.
-        links: bytes per second in one direction of each device, by link.
+        links: bytes per second in each direction for one device, by link.
         node: number of devices that the fastest link joins; None if no source states it.
-        link_source: where the figures of links are from.
+        link_source: where the figures for links are from.
     """
 
     name: str
@@ -110,23 +143,43 @@ class Device:
     @property
     def launches(self) -> float:
         """Minimum seconds per op."""
-        return _LAUNCH[self.kind] if self.launch is None else self.launch
+        return CLASSES[self.kind].launch if self.launch is None else self.launch
 
     @property
     def noisy(self) -> bool:
-        """Whether it was measured while other programs were busy."""
+        """Whether the device was measured while other programs were busy."""
         return NOISY in self.measured
 
     @property
     def overlaps(self) -> bool:
-        """Whether ops are launched while the previous one still runs, as on a GPU."""
-        return self.kind == "gpu"
+        """Whether an op can be launched while the previous one is still running, as on a GPU."""
+        return CLASSES[self.kind].overlaps
+
+    @property
+    def fabric(self) -> str | None:
+        """The fastest link between devices of a node; None if no source states one."""
+        return self._fastest("node", "slot")
+
+    @property
+    def host_link(self) -> str | None:
+        """The link to the host; None if no source states it."""
+        return self._fastest("slot")
+
+    @property
+    def network(self) -> str | None:
+        """The link to other nodes: an adapter's, else that of the slot which holds it; None if no source states it."""
+        return self._fastest("network") or self._fastest("slot")
+
+    def _fastest(self, *places: str) -> str | None:
+        """Return the fastest link at one of these places; of equally fast ones, the first of `LINKS`."""
+        found = [name for name in LINKS if name in self.links and LINKS[name].place in places]
+        return max(found, key=self.links.__getitem__, default=None)
 
     def peak(self, dtype: str) -> float:
         """Return the FLOP/s of a number format.
 
         Raises:
-            DeviceError: the device has no figure for it; the message lists its formats.
+            DeviceError: the device has no figure for it; the message lists the formats that it has.
         """
         try:
             return self.flops[dtype]
@@ -136,19 +189,23 @@ class Device:
             ) from None
 
     def rate(self, kind: str, dtype: str) -> float:
-        """Return the FLOP/s of ops of a kind: the measured rate of the kind if there is one, else the peak."""
+        """Return the FLOP/s of ops of a kind: the rate for the kind if there is one, else the peak.
+
+        Raises:
+            DeviceError: there is neither.
+        """
         found = self.rates.get(kind)
         if found is None or not found.flops:
             return self.peak(dtype)
         return found.flops.get(dtype) or found.flops.get("any") or self.peak(dtype)
 
     def call(self, kind: str) -> float:
-        """Return the minimum seconds of an op of a kind."""
+        """Return the minimum seconds per op of a kind."""
         found = self.rates.get(kind)
         return self.launches if found is None or found.launch is None else found.launch
 
     def level(self, nbytes: int) -> float | None:
-        """Return the bytes per second of the smallest memory level that holds `nbytes`; None if unknown."""
+        """Return the bytes per second of the smallest memory level that holds `nbytes`; None if not stated."""
         for size, bandwidth in self.caches:
             if nbytes <= size:
                 return bandwidth
@@ -159,17 +216,16 @@ def dtype_named(text: str) -> str:
     """Return the full name of a number format: `bf16` → `bfloat16`.
 
     Raises:
-        DeviceError: no such number format.
+        DeviceError: there is no such number format.
     """
-    found = _SHORT.get(text.lower(), text.lower())
-    if found not in DTYPES:
-        raise DeviceError(f"dtype {text!r}: expected one of {', '.join(DTYPES)}, or short {', '.join(_SHORT)}")
+    shorts = {short: name for name, each in FORMATS.items() for short in each.short}
+    found = shorts.get(text.lower(), text.lower())
+    if found not in FORMATS:
+        raise DeviceError(f"dtype {text!r}: expected one of {', '.join(FORMATS)}, or short {', '.join(shorts)}")
     return found
 
 
 def number_format(dtype: str) -> str:
-    """Return the number format whose ceiling applies to a dtype; a complex number is a pair of floats."""
-    if dtype.startswith("float8"):
-        return "float8"
+    """Return the number format whose ceiling applies to a dtype; for complex dtypes, that of their two parts."""
     parts = {"complex64": "float32", "complex128": "float64", "complex32": "float16", "bcomplex32": "bfloat16"}
-    return parts.get(dtype, dtype)
+    return parts.get(dtype, dtype.partition("_")[0])  # float8_e4m3fn is a variant of float8

@@ -1,4 +1,4 @@
-"""Reads devices from TOML, one table each. Errors name the location, the expected and the actual value."""
+"""Reads devices from TOML, one table each. Errors state the place, the expected and the actual value."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from cnncost.devices.model import CLASSES, DTYPES, LINKS, Device, Level, Rate
+from cnncost.devices.model import CLASSES, FORMATS, LINKS, Device, Level, Rate
 from cnncost.errors import DeviceError
 from cnncost.near import suggestion
 
@@ -39,7 +39,7 @@ def read(path: Path) -> dict[str, Device]:
 
 
 def parse(text: str, where: str) -> dict[str, Device]:
-    """Return devices by name from the text of a file. Raises DeviceError like `read`."""
+    """Return the devices in a file's text, by name. Raises DeviceError as `read` does."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -49,10 +49,10 @@ def parse(text: str, where: str) -> dict[str, Device]:
 
 def _device(name: str, table: Any, where: str) -> Device:
     if not isinstance(table, dict):
-        raise DeviceError(f"{where}: expected a table, got {table!r}; a device is described as {_ONE_LINE_EXAMPLE}")
+        raise DeviceError(f"{where}: expected a table such as {_ONE_LINE_EXAMPLE}, got {table!r}")
     for key in table:
         if key not in _KEYS:
-            raise DeviceError(f"{where}: no key {key!r}{suggestion(key, _KEYS)}; it may have {', '.join(_KEYS)}")
+            raise DeviceError(f"{where}: unknown key {key!r}{suggestion(key, _KEYS)}; keys are {', '.join(_KEYS)}")
     kind = _text(table, "class", where)
     if kind not in CLASSES:
         raise DeviceError(f"{where}: class: expected one of {', '.join(CLASSES)}, got {kind!r}")
@@ -129,7 +129,7 @@ def _rates(value: Any, where: str, more: tuple[str, ...] = ()) -> dict[str, floa
         return {}
     if not isinstance(value, dict):
         raise DeviceError(f"{where}: expected FLOP/s by dtype such as {{ float32 = 20e12 }}, got {value!r}")
-    known = (*DTYPES, *more)
+    known = (*FORMATS, *more)
     for dtype in value:
         if dtype not in known:
             raise DeviceError(f"{where}: no dtype {dtype!r}{suggestion(dtype, known)}; expected {', '.join(known)}")
@@ -139,7 +139,7 @@ def _rates(value: Any, where: str, more: tuple[str, ...] = ()) -> dict[str, floa
 def _links(table: dict[str, Any], where: str) -> dict[str, float]:
     value = table.get("links", {})
     if not isinstance(value, dict):
-        raise DeviceError(f"{where}: expected bytes a second by link such as {{ nvlink = 450e9 }}, got {value!r}")
+        raise DeviceError(f"{where}: expected bytes per second by link such as {{ nvlink = 450e9 }}, got {value!r}")
     for name in value:
         if name not in LINKS:
             raise DeviceError(f"{where}: no link {name!r}{suggestion(name, LINKS)}; expected {', '.join(LINKS)}")
@@ -153,15 +153,15 @@ def _rate(value: Any, where: str) -> Rate:
 
 
 def _levels(value: Any, where: str) -> tuple[Level, ...]:
-    """Return memory levels from pairs of bytes and bytes per second, whose sizes must increase."""
-    pairs = value if isinstance(value, list) else [value]  # anything else fails below, as a pair
+    """Return memory levels from pairs of (bytes, bytes per second); sizes must increase."""
+    pairs = value if isinstance(value, list) else [value]  # other values fail below, because they are no pair
     levels = []
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
-            raise DeviceError(f"{where}: expected pairs of bytes and bytes a second, got {pair!r}")
-        # `_number` reads one value of a table, and names its key in a message
+            raise DeviceError(f"{where}: expected pairs of bytes and bytes per second, got {pair!r}")
+        # `_number` reads a value of a table, and names its key in messages
         size, bandwidth = (_number({"a pair": n}, "a pair", where) for n in pair)
         levels.append(Level(int(size or 0), bandwidth or 0.0))
     if [level.size for level in levels] != sorted({level.size for level in levels}):
-        raise DeviceError(f"{where}: expected growing sizes, got {[level.size for level in levels]}")
+        raise DeviceError(f"{where}: expected increasing sizes, got {[level.size for level in levels]}")
     return tuple(levels)

@@ -1,4 +1,4 @@
-"""Devices by name: the built-in table, the user's own file, and files passed by the caller."""
+"""Devices by name, from the built-in table, the user's file, and a file passed by the caller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnncost.near import suggestion
 
 
 def own_file() -> Path:
-    """Return the file of the user's own devices: `$CNNCOST_DEVICES`, else cnncost/devices.toml in XDG config."""
+    """Return the path of the user's device file: `$CNNCOST_DEVICES`, else cnncost/devices.toml in the XDG folder."""
     if named := os.environ.get("CNNCOST_DEVICES"):
         return Path(named)
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
@@ -44,7 +44,7 @@ def catalog(more: Path | None = None) -> dict[str, Device]:
 
 
 def find(name: str, more: Path | None = None) -> Device:
-    """Return the device of this name, in any case. Raises DeviceError, with suggestions, if there is none."""
+    """Return the device with this name, ignoring case. Raises DeviceError, with suggestions, if there is none."""
     known = catalog(more)
     folded = {each.lower(): each for each in known}
     try:
@@ -52,5 +52,5 @@ def find(name: str, more: Path | None = None) -> Device:
     except KeyError:
         raise DeviceError(
             f"device {name!r}: not known{suggestion(name.lower(), known)}; `cnncost devices` lists all, "
-            "`cnncost devices --measure` adds this machine, a TOML file any other"
+            "`cnncost devices --measure` adds this machine, and a TOML file can describe any other"
         ) from None

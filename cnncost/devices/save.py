@@ -1,4 +1,4 @@
-"""Writes a device to a TOML file, leaving the other devices in it unchanged."""
+"""Writes a device to a TOML file, and leaves the other devices in it unchanged."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def save(device: Device, path: Path) -> None:
-    """Add a device to a file, or replace the one of the same name. The write is atomic.
+    """Add a device to a file, or replace the one with the same name. The write is atomic.
 
     Raises:
-        DeviceError: TOML would need quotes for the name, the existing file can't be read, or it has the device in
-            another form than a table (`name.key = …`), which can't be replaced.
+        DeviceError: the name would need quotes in TOML; the existing file can't be read; or it describes the device in
+            a form other than a table (`name.key = …`), which can't be replaced.
         OutputError: the file can't be written.
     """
     if not _NAME.fullmatch(device.name):
         raise DeviceError(f"device {device.name!r}: expected a name of letters, digits, - and _")
-    # read() raises for a file that is not one of devices, so that it isn't overwritten
+    # read() raises if the file doesn't hold devices, so that it isn't overwritten
     text = path.read_text(encoding="utf-8-sig") if path.exists() and read(path) else ""
     kept = _without(text, device.name).rstrip("\n")
     if device.name in tomllib.loads(kept):
@@ -38,7 +38,7 @@ def save(device: Device, path: Path) -> None:
 
 
 def to_toml(device: Device) -> str:
-    """Return the TOML table of a device, in the format that `read` reads."""
+    """Return a device as a TOML table, in the format that `read` reads."""
     return f"[{device.name}]\n" + "".join(f"{key} = {value}\n" for key, value in _items(device))
 
 
@@ -88,13 +88,13 @@ def _quoted(text: str) -> str:
 def _without(text: str, name: str) -> str:
     """Return the text of a file without the table `name` and its subtables, such as `[name.rates]`.
 
-    Comments directly above the table that follows are kept.
+    Comments directly above the next table are preserved.
     """
     kept, inside, before = [], False, ""
-    comments: list[str] = []  # those that end the part that is left out
+    comments: list[str] = []  # comment lines at the end of the part left out so far
     for line in text.splitlines(keepends=True):
         start = line.strip()[:1]
-        if start and start in "[#" and not _is_toml(before):  # the line is within an array or a string
+        if start and start in "[#" and not _is_toml(before):  # the line is inside an array or a string
             start = ""
         if start == "[":
             inside = next(iter(tomllib.loads(line))) == name

@@ -1,1 +1,1 @@
-"""Compares predicted with measured times: the analyzer's Report and the benchmark's rows, joined by module call."""
+"""Compares predicted and measured times: joins the analyzer's Report and the benchmark's rows by module call."""

@@ -12,11 +12,11 @@ from cnncost.evaluation.figures import median_error, spearman
 from cnncost.evaluation.join import Joined
 
 LARGE = 100_000_000
-"""MACs of one example above which the goals apply; below, launches and Python are most of the time."""
+"""MACs per example above which the goals apply; below, launches and Python take most of the time."""
 GOAL_ORDER = 0.95
-"""Goal for Spearman's rank correlation of predicted and measured times over the networks: at least this."""
+"""Goal: Spearman's rank correlation between predicted and measured times, over the networks, is at least this."""
 GOAL_ERROR = {"cpu": 0.30, "cuda": 0.35}
-"""Goal for the median relative error over large networks: at most this."""
+"""Goal by backend: the median absolute relative error over large networks is at most this."""
 
 
 class Figures(NamedTuple):
@@ -25,12 +25,12 @@ class Figures(NamedTuple):
     Attributes:
         batch: the batch size; None for the inputs as given.
         networks: number of networks measured.
-        large: how many of them have more than `LARGE` MACs an example.
-        order: Spearman's rank correlation of predicted and measured times; None for fewer than three networks.
-        error: median relative error of the large networks, as a fraction; None if there are none.
-        error_all: the same of all networks.
-        quiet: how many large networks were measured while the machine was quiet.
-        quiet_error: median relative error of those.
+        large: number of these with more than `LARGE` MACs per example.
+        order: Spearman's rank correlation of predicted and measured times; None if it is not defined.
+        error: median absolute relative error over the large networks, as a fraction; None if there are none.
+        error_all: the same over all networks.
+        quiet: number of large networks measured while the machine was quiet.
+        quiet_error: median absolute relative error over these; None if there are none.
     """
 
     batch: int | None
@@ -50,10 +50,10 @@ class Bench:
     Attributes:
         on: the backend, cpu or cuda.
         host: the machine.
-        device: the ceilings that predictions were made with.
-        date: date of the start, ISO 8601.
+        device: the ceilings used for predictions.
+        date: date and time of the start.
         rows: a row for each network and case.
-        seconds: duration of the whole benchmark.
+        seconds: duration of the benchmark so far.
         interrupted: whether it was stopped before its end.
         whole_zoo: whether all reference networks are measured; the document then also compares with the goals and
             the lecture's slides.
@@ -76,14 +76,14 @@ class Bench:
         return [row for row in self.rows if row.measured.timing is not None and row.measured.timing.noise]
 
     def failure(self) -> str:
-        """Return why all rows failed; empty if one could be run. Running out of memory is not a failure."""
+        """Return why all rows failed; empty if one did not. Running out of memory is no failure."""
         if not self.rows or any(row.measured.status != "failed" for row in self.rows):
             return ""
         first = self.rows[0].measured
         return f"{first.model}: nothing could be measured: {first.note}"
 
     def figures(self) -> list[Figures]:
-        """Return the accuracy for each batch size, over the rows of eager float32 forward passes."""
+        """Return the accuracy for each batch size, over rows of float32 inference in eager mode."""
         batches = dict.fromkeys(row.case.batch for row in self.rows)
         return [
             _figures(batch, [r for r in self.rows if r.case.batch == batch and _is_included(r)]) for batch in batches
@@ -91,7 +91,7 @@ class Bench:
 
 
 def _is_included(row: Joined) -> bool:
-    """Return whether a row is an eager float32 forward pass with both a prediction and a measurement."""
+    """Return whether a row is float32 inference in eager mode, with both a prediction and a measurement."""
     return row.error is not None and not row.case.training and not row.case.compiled and row.case.dtype == "float32"
 
 
@@ -110,5 +110,5 @@ def _figures(batch: int | None, rows: Iterable[Joined]) -> Figures:
 
 
 def is_large(row: Joined) -> bool:
-    """Return whether a network has more than `LARGE` MACs an example."""
+    """Return whether a network has more than `LARGE` MACs per example."""
     return row.report is not None and row.report.totals.macs / (row.case.batch or 1) > LARGE

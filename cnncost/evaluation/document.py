@@ -1,4 +1,4 @@
-"""A benchmark as a document: a table in a terminal; in markdown a whole page, such as reports/bench_cpu.md."""
+"""A benchmark as a document: a table in a terminal, or a whole page in markdown, such as reports/bench_cpu.md."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ COLUMNS = (
     "examples_per_s", "layers_sum_s", "layers_gap", "timing_overhead", "peak_memory", "predicted_memory", "page_faults",
     "note",
 )  # fmt: skip
-"""Columns of CSV and of JSON's rows."""
+"""Columns of CSV, and keys of JSON's rows."""
 _FAR = 0.30
-"""Relative error above which the document gives a reason for it."""
+"""Relative error above which the document gives a reason."""
 _GPU_COMMAND = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"
 """The command that makes the document for a GPU."""
 _ALEXNETS = ("alexnet", "alexnet_two_gpu")
-"""Networks that the lecture's slide on parameters and time is about."""
+"""Networks to which the lecture's slide on parameters and time refers."""
 _WITH_LAYERS = ("lenet5", "alexnet", "vgg16", "resnet50")
 """Networks whose layers are shown if the whole zoo is measured."""
 
 
 def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...] = ()) -> Document:
-    """Return the document: machine, networks, layers, accuracy, and how to read it.
+    """Return the document: machine, accuracy, networks, layers, and how to read it.
 
     Args:
         bench: the measurements.
-        top: number of layers to show of each case; 0: none.
-        command: the command line that made the benchmark; may be empty.
+        top: number of layers to show for each case; 0: none.
+        command: the command line that ran the benchmark; may be empty.
         pictures: paths of pictures, relative to the document.
     """
     parts: list[Part] = [
@@ -45,7 +45,8 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
         *_origin(bench, command),
         *_figures(bench, pictures),
         Heading("Networks", shown="markup"),
-        notes("Medians; ± is the quartiles' distance, ! a machine that was not quiet. The case is the batch size",
+        notes("Times are medians; ± is the interquartile range over the median, ! marks a machine that was not quiet. "
+              "The case is the batch size, with dtype and mode unless they are float32 and eager inference",
               listed=False, shown="markup"),
         *([tables.cases(bench, bench.rows)] if bench.rows else []),
         notes(*_missing(bench), shown="markup"),
@@ -57,21 +58,21 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
         *_how_to_read(bench),
         data_table(COLUMNS, (_values(bench, row) for row in bench.rows)),
     ]  # fmt: skip
-    title = f"Predicted beside measured: {bench.on.upper()}"
+    title = f"Predicted and measured times: {bench.on.upper()}"
     return Document("bench", title, headline="", facts=_facts(bench), parts=tuple(parts), width=140)
 
 
 def _origin(bench: Bench, command: str) -> Iterator[Part]:
     made_by = Note(f"made in {units.duration(bench.seconds)} by ", code=command) if command else Note("")
     machine = [Note(text, "warning" if text.startswith("noisy") else "") for text in noise(bench)]
-    interrupted = Note("interrupted: not all networks are here" if bench.interrupted else "")
+    interrupted = Note("interrupted: not all networks were measured" if bench.interrupted else "")
     yield Notes((made_by, *machine, interrupted), shown="markup")
 
 
 def _figures(bench: Bench, pictures: tuple[str, ...]) -> Iterator[Part]:
     accuracy = [accuracy_text(each, bench.on) for each in bench.figures()] if bench.whole_zoo else []
     if accuracy or pictures:
-        yield Heading("How good the predictions are", shown="markup")
+        yield Heading("Accuracy of the predictions", shown="markup")
     yield notes(*accuracy, shown="markup")
     yield from (Picture(picture, Path(picture).stem, shown="markup") for picture in pictures)
 
@@ -83,7 +84,7 @@ def _missing(bench: Bench) -> Iterator[str]:
 
 
 def _layers_in_text(bench: Bench, top: int) -> Iterator[Part]:
-    """Yield the tables of layers in text, if there are few cases."""
+    """Yield the tables of layers for the text format, if there are at most three timed cases."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
     for row in timed if top and len(timed) <= 3 else ():
         yield Heading(f"{row.name}, {tables.case_name(row)}: layers", shown="text")
@@ -92,25 +93,25 @@ def _layers_in_text(bench: Bench, top: int) -> Iterator[Part]:
 
 
 def _shares(bench: Bench) -> Iterator[Part]:
-    """Yield the convolutions' share of each network; a slide states 6 % of parameters and 95 % of the time."""
+    """Yield the share of convolutions in each network; a slide states 6 % of parameters and 95 % of the time."""
     with_convolutions = [row for row in bench.rows if (share := row.share("conv")) is not None and share.macs]
     if not with_convolutions:
         return
     slide = ": few parameters, most of the time" if bench.whole_zoo else ""
-    yield Heading(f"Convolutions{slide or ': their part of parameters, MACs and time'}", shown="markup")
+    yield Heading(f"Convolutions{slide or ': their share of parameters, MACs and time'}", shown="markup")
     alexnets = [row for row in with_convolutions if bench.whole_zoo and row.name in _ALEXNETS]
     yield notes(*map(_slide, alexnets), shown="markup")
     if alexnets:
         yield notes(
-            "The slide's 95 % is the share in MACs. In time, the rest is fully connected layers, whose weights are "
-            "read once a batch, and response norms and pools, which compute little and keep the machine long",
+            "The slide's 95 % is the share of MACs. In time, the rest goes to fully connected layers, whose weights "
+            "are read once per batch, and to response normalization and pooling, which compute little but take long",
             listed=False, shown="markup",
         )  # fmt: skip
     yield tables.shares(with_convolutions)
 
 
 def _slide(row: Joined) -> str:
-    """Return a sentence that compares a row with convolutions with the slide."""
+    """Return a sentence that compares the shares of a row's convolutions with the slide."""
     share = row.share("conv")
     assert share is not None
     return (
@@ -131,7 +132,7 @@ def _errors(bench: Bench) -> Iterator[Part]:
 
 
 def _layers_in_markup(bench: Bench, top: int) -> Iterator[Part]:
-    """Yield the tables of layers in markup, if they were timed; for the whole zoo only those of `_WITH_LAYERS`."""
+    """Yield the tables of timed layers for markup formats; for the whole zoo, only those of `_WITH_LAYERS`."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
     shown = [row for row in timed if row.name in _WITH_LAYERS or not bench.whole_zoo]
     if not shown or not top:
@@ -147,7 +148,7 @@ def _how_to_read(bench: Bench) -> Iterator[Part]:
     yield Heading("How to read it", shown="markup")
     if bench.whole_zoo and bench.on == "cpu" and not bench.host.gpu:
         no_gpu = Note(
-            "No GPU was at hand. Where there is one, this makes the same document for it: ", code=_GPU_COMMAND
+            "No GPU was available. On a machine with one, make the same document for it with ", code=_GPU_COMMAND
         )
     else:
         no_gpu = Note("")
@@ -156,28 +157,31 @@ def _how_to_read(bench: Bench) -> Iterator[Part]:
 
 def _explanations(bench: Bench) -> Iterator[str]:
     device = bench.device
-    yield 'A MAC is two FLOPs. Bytes: each op\'s inputs and outputs once. "of peak": of the measured matrix products.'
+    yield 'A MAC is two FLOPs. Bytes: inputs and outputs of each op, once. "of peak": achieved FLOP/s, as a share.'
     mode = "train mode, forward and backward" if any(row.case.training for row in bench.rows) else "eval mode"
     gradients = "" if mode.startswith("train") else ", no gradients"
-    yield f"Weights are real (as their own code makes them), inputs random, four in turn; {mode}{gradients}."
+    yield f"Weights are real (as initialized by the model), inputs are random, up to four in turn; {mode}{gradients}."
     if device.copies:
         yield (
-            "\"copies\": this machine's library brings a convolution's tensors, and the matrices of products of more "
-            "than one row, into its own order: each is read and written once more."
+            '"copies": this machine\'s library converts the tensors of convolutions, and the matrices of products '
+            "with more than one row, to its own memory layout: each is read and written once more."
         )
     if device.fresh:
         yield (
-            f'"new pages": tensors above {units.data(device.fresh.size)} get new pages from the system on every use, '
-            f"which fills them at {units.si(device.fresh.bandwidth, 'B/s')}; an allocator that keeps memory (jemalloc, "
+            f'"new pages": a tensor above {units.data(device.fresh.size)} gets new pages from the system each time, '
+            f"mapped at {units.si(device.fresh.bandwidth, 'B/s')}; an allocator that retains memory (jemalloc, "
             "tcmalloc) would save this time."
         )
-    yield "Pools run at the measured rate of pools, as their kernels use no vector unit; all else at the roofline."
     yield (
-        "Small networks take longer than predicted: Python between the ops is no op, and convolutions of fewer "
-        "channels than a vector has lanes (16 of float32 with AVX-512) leave lanes idle"
+        "The peak in the formula is the measured rate for convolutions and, on a CPU, for pooling, whose kernels use "
+        "no vector instructions, if there is such a rate; else it is that of the device."
+    )
+    yield (
+        "Small networks take longer than predicted: the time that Python takes between ops is not included, and "
+        "convolutions with fewer channels than a vector has lanes (16 of float32 with AVX-512) leave lanes idle"
         f"{', as in the LeNets' if bench.whole_zoo else ''}."
     )
-    yield "Measured peak memory is what torch's allocator was asked for at once, weights and inputs included."
+    yield "Measured peak memory is the most that torch had allocated at once, including weights and inputs."
     if all(row.predicted_memory is None for row in bench.rows):
         yield "Predicted peak memory: not available in this report."
 

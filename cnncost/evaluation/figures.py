@@ -7,7 +7,9 @@ from statistics import fmean, median
 
 
 def spearman(predicted: Sequence[float], measured: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation; ties have their mean rank. None for fewer than three pairs, or if all tie.
+    """Return Spearman's rank correlation; ties get their mean rank.
+
+    None for fewer than three pairs, or if all values of a sequence are equal.
 
     Raises:
         ValueError: the sequences differ in length.
@@ -26,13 +28,13 @@ def spearman(predicted: Sequence[float], measured: Sequence[float]) -> float | N
 def _ranks(values: Sequence[float]) -> list[float]:
     """Return the rank of each value, from 1; equal values share their mean rank."""
     order = sorted(values)
-    last_ranks = {value: i for i, value in enumerate(order, 1)}  # of equal values, the last
+    last_ranks = {value: i for i, value in enumerate(order, 1)}  # for equal values, the rank of the last one
     counts = {value: order.count(value) for value in last_ranks}
     return [last_ranks[value] - (counts[value] - 1) / 2 for value in values]
 
 
 def error(predicted: float, measured: float) -> float:
-    """Return the relative error of a predicted time: -0.2 is 20 % too fast."""
+    """Return the relative error of a predicted time: -0.2 means that the prediction is 20 % too short."""
     return predicted / measured - 1
 
 

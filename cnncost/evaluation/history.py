@@ -1,4 +1,4 @@
-"""AlexNet's training in 2012: the time that its paper states, compared with the ceilings of its GPUs."""
+"""AlexNet's training in 2012: the time stated in the paper, compared with the ceilings of the GPUs used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAYS = (5, 6)
 
 
 def alexnet() -> str:
-    """Return a sentence on the estimated and the stated time of AlexNet's training."""
+    """Return a sentence that compares the estimated time of AlexNet's training with the stated one."""
     report = analyze("alexnet_two_gpu", f"{BATCH}x3x227x227", training=True)
     assert report.graph is not None
     device = find("gtx580")

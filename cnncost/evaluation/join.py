@@ -19,7 +19,7 @@ from cnncost.sources.resolve import Resolved, Trace, resolve
 
 
 class LayerRow(NamedTuple):
-    """A module call with its predicted and measured seconds; None if only the other is known."""
+    """A module call with its predicted and its measured seconds; either is None if unknown."""
 
     path: str
     call: int
@@ -35,7 +35,7 @@ class LayerRow(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The share of some layers in a network's parameters, MACs, predicted time and measured time, as fractions."""
+    """The share of some layers in a network's parameters, MACs, predicted and measured time, as fractions."""
 
     params: float
     macs: float
@@ -49,11 +49,11 @@ class Joined:
 
     Attributes:
         measured: the benchmark's row.
-        prediction: the analysis with forward's roofline; None if it failed.
-        problem: why there is no prediction; else empty.
+        prediction: the analysis, with the roofline of forward; None if it failed.
+        problem: why there is no prediction; empty if there is one.
         step: the roofline of a training step (forward and backward); None if the case is inference.
-        layers: a row for each module call, in order.
-        predicted_memory: bytes at the predicted peak; None if the Report lacks it.
+        layers: a row for each module call, in order; empty without a prediction.
+        predicted_memory: bytes at the predicted peak; None if unknown.
     """
 
     measured: NetworkTiming
@@ -101,12 +101,12 @@ class Joined:
 
     @property
     def seconds(self) -> float | None:
-        """Median of the measured seconds of one run."""
+        """Median of the measured seconds of one run; None if not measured."""
         return self.measured.timing.median if self.measured.timing else None
 
     @property
     def error(self) -> float | None:
-        """Relative error of the predicted time: 0.1 is 10 % too slow."""
+        """Relative error of the predicted time: 0.1 means 10 % too long. None without a prediction or measurement."""
         if self.seconds is None or self.predicted_seconds is None:
             return None
         return error(self.predicted_seconds, self.seconds)
@@ -119,16 +119,16 @@ class Joined:
 
     @property
     def gap(self) -> float | None:
-        """Sum of the measured layers' seconds over the measured seconds end to end, minus 1.
+        """Sum of the layers' measured seconds divided by the measured end-to-end seconds, minus 1; None if unknown.
 
-        In a training step the layers' seconds are those of forward alone.
+        In a training step, the layers' seconds are those of forward alone.
         """
         if not self.measured.layers or not self.seconds:
             return None
         return sum(self.measured.layers.values()) / self.seconds - 1
 
     def share(self, kind: str) -> Share | None:
-        """Return the share of the layers of a kind; None if no layers were timed."""
+        """Return the share of the layers of a kind; None without timed layers, or without MACs or parameters."""
         report = self.report
         times = [row for row in self.layers if row.measured is not None and row.predicted is not None]
         if report is None or not times or not report.totals.macs or not report.totals.params:
@@ -147,14 +147,14 @@ class Joined:
 def predict(
     resolved: Resolved, case: Case, device: Device, trace: Trace = "static"
 ) -> tuple[Prediction, Roofline | None]:
-    """Predict a case: forward, and the training step if the case is one (else None).
+    """Predict a case: forward and, if the case is training, the training step (else None).
 
     Raises:
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
     """
     prepared = resolve(resolved, batch=case.batch)
     if not prepared.source.built:
-        # cast to the measured dtype, even to float32, as an earlier case may have cast the shared model
+        # cast to the measured dtype, even to float32, because an earlier case may have cast the shared model
         prepared = prepared.to(TORCH_DTYPES[case.dtype])
     report = analyze(prepared, training=case.training, trace=trace)
     assert report.graph is not None
@@ -166,7 +166,7 @@ def predict(
 def join(
     measured: NetworkTiming, prediction: Prediction | None, step: Roofline | None = None, problem: str = ""
 ) -> Joined:
-    """Join a prediction with a measurement."""
+    """Join a measurement with its prediction, or with the reason why there is none."""
     if prediction is None:
         return Joined(measured, None, problem)
     peak = predicted_peak(prediction.report, training=measured.case.training)
@@ -174,7 +174,7 @@ def join(
 
 
 def _layers(measured: NetworkTiming, prediction: Prediction) -> list[LayerRow]:
-    """Return the analysis' rows with their measured seconds, then the calls that only the benchmark timed."""
+    """Return the module calls of the analysis with their measured seconds, then those that only the benchmark timed."""
     graph = prediction.report.graph
     assert graph is not None
     by_call = {place(graph, call): each for call, each in prediction.roofline.by_call.items()}

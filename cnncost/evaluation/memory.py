@@ -8,7 +8,7 @@ from cnncost.verify.memory import available, needed
 
 
 def predicted_peak(report: ReportData, *, training: bool) -> int | None:
-    """Return the bytes alive at the predicted peak, or None if the Report lacks it."""
+    """Return the bytes alive at the predicted peak; None if the Report lacks it."""
     if report.graph is None and report.saved_memory is None:
         return None
     figures = report.memory.figures
@@ -16,13 +16,13 @@ def predicted_peak(report: ReportData, *, training: bool) -> int | None:
 
 
 def shortage(report: ReportData, *, training: bool) -> str:
-    """Return a message if this machine lacks memory for a run; empty if memory suffices or is unknown."""
+    """Return a message if this machine has too little memory for a run; empty if it suffices, or if that is unknown."""
     need = predicted_peak(report, training=training)
     if need is None:
         if report.graph is None:
             return ""
-        need = needed(report.graph)  # forward's, as no training step was analyzed
+        need = needed(report.graph)  # that of forward, because no training step was analyzed
     free = available()
     if free is None or need <= free:
         return ""
-    return f"needs about {units.data(need)}, and {units.data(free)} are free"
+    return f"needs about {units.data(need)}, but only {units.data(free)} are free"

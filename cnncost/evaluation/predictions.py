@@ -1,4 +1,4 @@
-"""Predicts each case of a network once, before it is measured, and joins it with the measurement afterwards."""
+"""Predicts each case of a network once, and joins the prediction with the measurement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Predictions:
         self._cache: dict[Case, tuple[Prediction, Roofline | None] | str] = {}
 
     def shortage(self, case: Case) -> str:
-        """Return a message if this machine lacks memory for a case; empty if memory suffices."""
+        """Return a message if this machine has too little memory for a case; empty if it suffices or if unknown."""
         prediction = self._predicted(case)
         return "" if isinstance(prediction, str) else shortage(prediction[0].report, training=case.training)
 

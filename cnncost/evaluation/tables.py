@@ -1,4 +1,4 @@
-"""Tables of a benchmark: networks, layers, and the share of convolutions."""
+"""The tables of a benchmark: networks, layers, and the shares of convolutions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHORT_DTYPES = {"float32": "float32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def cases(bench: Bench, rows: list[Joined]) -> Table:
-    """Return a table with a row for each network and case: times, throughput, rates, peak memory."""
+    """Return a table with a row for each network and case: times, throughput, rates and peak memory."""
     columns = (
         Column("network", "network", least=10),
         Column("case", "case"),
@@ -44,7 +44,7 @@ def _case(bench: Bench, row: Joined) -> tuple[Any, ...]:
 
 
 def layers(joined: Joined, top: int, shown: Shown) -> Table:
-    """Return a table of the `top` slowest module calls in their order, then the sum of the others and the total."""
+    """Return a table of the `top` slowest module calls, in order, then the sum of the others and the total."""
     columns = (
         Column("module", "module", empty="(own)", least=14),
         Column("kind", "kind"),
@@ -78,18 +78,18 @@ def layers(joined: Joined, top: int, shown: Shown) -> Table:
 
 
 def _times(measured: float, predicted: float, total: float) -> tuple[Any, ...]:
-    """Return the cells measured, share of the total, predicted, and error."""
+    """Return the cells: measured time, share of the total, predicted time, and error."""
     share = measured / total if total else None
     return measured, share, predicted, predicted / measured - 1 if measured else None
 
 
 def _dash_without_rate(row: LayerRow) -> tuple[str, ...]:
-    """Return further arguments of a Cell for a rate: the dash that is shown if it is missing; none if there is one."""
+    """Return further arguments for the Cell of a rate: a dash if the rate is missing, else none."""
     return () if row.measured else (NOTHING,)
 
 
 def shares(rows: list[Joined]) -> Table:
-    """Return a table of the convolutions' share in each network's parameters, MACs and time."""
+    """Return a table of the share of convolutions in each network's parameters, MACs and time."""
     headings = ("of parameters", "of MACs", "of predicted time", "of measured time")
     columns = (
         Column("network", "network"), Column("case", "case"),
@@ -100,7 +100,7 @@ def shares(rows: list[Joined]) -> Table:
 
 
 def case_name(row: Joined, *, without_batch: bool = False) -> str:
-    """Return a case's name, such as `64 bf16 training`; float32, inference and eager are not named."""
+    """Return a case's name, such as `64 bf16 training`; float32, inference and eager mode are left out."""
     case = row.case
     batch = str(case.batch) if case.batch else "as given"
     parts = [
@@ -113,18 +113,18 @@ def case_name(row: Joined, *, without_batch: bool = False) -> str:
 
 
 def spread(row: Joined) -> Cell:
-    """Return the interquartile range over the median, with `!` if the machine was not quiet."""
+    """Return the interquartile range divided by the median, with `!` if the machine was not quiet."""
     timing = row.measured.timing
     return Cell(None) if timing is None else Cell(timing.spread, tail=" !" if timing.noise else "")
 
 
 def signed(value: float | None) -> str:
-    """Return a relative error as `+12 %`."""
+    """Return a relative error as text, such as `+12 %`; a dash if unknown."""
     return show("error", value, NOTHING)
 
 
 def of_peak(bench: Bench, row: Joined) -> float | None:
-    """Return the measured FLOP/s as a fraction of the device's peak for the dtype; None if either is unknown."""
+    """Return the achieved FLOP/s as a fraction of the device's peak for the dtype; None if either is unknown."""
     peak = bench.device.flops.get(row.case.dtype)
     if not peak or row.flops is None or not row.seconds:
         return None

@@ -1,4 +1,4 @@
-"""Sentences on a benchmark: the machine, the accuracy of the predictions, noise, and why a prediction is off."""
+"""Sentences on a benchmark: the machine, the accuracy of predictions, noise, and why a prediction is off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnncost.report.prediction_text import ceilings, formula
 
 
 def head(bench: Bench) -> list[str]:
-    """Return lines on the machine, its ceilings, and the formula of a prediction."""
+    """Return lines on the machine, the ceilings, and the formula used for predictions."""
     host = bench.host
     load = "" if host.load is None else f", load {host.load:.1f} at the start"
     return [
@@ -28,9 +28,9 @@ def foot(bench: Bench) -> list[str]:
     lines += [f"{row.name}, {tables.case_name(row)}: no prediction: {row.problem}" for row in bench.rows if row.problem]
     lines += [*bench.remarks, *noise(bench)]
     if any(row.case.training for row in bench.rows):
-        lines.append("training: forward and backward, without an optimizer's step; the layers' times are forward's")
+        lines.append("training: forward and backward, without an optimizer; layers' times are those of forward alone")
     if bench.interrupted:
-        lines.append("interrupted: what was done until then is above")
+        lines.append("interrupted: only the results up to then are shown")
     return lines
 
 
@@ -47,31 +47,31 @@ def noise(bench: Bench) -> list[str]:
     reasons = ", ".join(worst.measured.timing.noise) if worst.measured.timing else ""
     noisy_rows = f"{len(bench.noisy)} of {units.counted(len(bench.rows), 'row')}, marked !"
     name = f"{worst.name}, {tables.case_name(worst)}"
-    remedy = "measure again on a quiet machine before you rely on it"
+    remedy = "measure again on a quiet machine before relying on these times"
     return [*lines, f"noisy: {noisy_rows}; the worst is {name} ({reasons}); {remedy}"]
 
 
 def accuracy_text(figures: Figures, on: str) -> str:
-    """Return the accuracy for a batch size in words, with the goals of the backend `on`.
+    """Return the accuracy for a batch size in words, with the goals for the backend `on`.
 
-    It begins, for example, with `batch 64: order of 24 networks: Spearman 0.990 (goal ≥ 0.95); median error of …`.
+    It begins, for example, with `batch 64: Spearman's rank correlation 0.990 over 24 networks (goal ≥ 0.95); …`.
     """
     order = units.NOTHING if figures.order is None else f"{figures.order:.3f}"
     error = units.NOTHING if figures.error is None else f"{figures.error:.0%}"
     error_all = units.NOTHING if figures.error_all is None else f"{figures.error_all:.0%}"
     quiet_error = ""
     if figures.quiet_error is not None and figures.quiet < figures.large:
-        quiet_error = f", {figures.quiet_error:.0%} of the {figures.quiet} measured quietly"
+        quiet_error = f", {figures.quiet_error:.0%} for the {figures.quiet} of these measured on a quiet machine"
     return (
-        f"batch {figures.batch or 'as given'}: order of {figures.networks} networks: Spearman {order} "
+        f"batch {figures.batch or 'as given'}: Spearman's rank correlation {order} over {figures.networks} networks "
         f"(goal ≥ {GOAL_ORDER}); "
-        f"median error of predicted time {error} of the {figures.large} above {units.compact(LARGE)} MACs "
-        f"(goal ≤ {GOAL_ERROR[on]:.0%}){quiet_error}, {error_all} of all"
+        f"median error of predicted time {error} for the {figures.large} above {units.compact(LARGE)} MACs per example "
+        f"(goal ≤ {GOAL_ERROR[on]:.0%}){quiet_error}, {error_all} for all"
     )
 
 
 def layer_notes(row: Joined) -> list[str]:
-    """Return a line on whether the layers' times add up to the total, and on the overhead of timing them."""
+    """Return a line on whether the layers' times add up to the total, and on the overhead of timing the layers."""
     gap, overhead = row.gap, row.measured.overhead
     lines = []
     if gap is not None and row.case.training:
@@ -84,20 +84,20 @@ def layer_notes(row: Joined) -> list[str]:
 
 
 def reason(row: Joined) -> str:
-    """Return why a prediction is off: noise, or a small network and the kind of layer with the largest difference."""
+    """Return why a prediction may be off: noise, or else a small network and the kind of layer that differs most."""
     timing = row.measured.timing
     if timing is not None and timing.noise:
         return f"the machine was not quiet ({', '.join(timing.noise)})"
     kinds: dict[str, list[float]] = {}
     for layer in row.layers:
         if layer.measured is not None and layer.predicted is not None:
-            sums = kinds.setdefault(layer.kind or "own code of modules", [0.0, 0.0])  # predicted, measured
+            sums = kinds.setdefault(layer.kind or "modules' own code", [0.0, 0.0])  # predicted, measured
             sums[0] += layer.predicted.seconds
             sums[1] += layer.measured
     parts = []
     if not is_large(row):
-        parts.append(f"below {units.compact(LARGE)} MACs an example")
+        parts.append(f"below {units.compact(LARGE)} MACs per example")
     if kinds:
         kind, (predicted, measured) = max(kinds.items(), key=lambda item: abs(item[1][1] - item[1][0]))
-        parts.append(f"most of it in {kind}: predicted {units.si(predicted, 's')}, measured {units.si(measured, 's')}")
+        parts.append(f"mostly in {kind}: predicted {units.si(predicted, 's')}, measured {units.si(measured, 's')}")
     return "; ".join(parts) or "no layers were timed"

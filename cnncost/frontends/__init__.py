@@ -1,1 +1,1 @@
-"""Front ends: what turns a framework's model into a Graph."""
+"""Front ends, which turn a framework's model into a Graph."""

@@ -61,7 +61,8 @@ class Measures(TomlFile):
             raise self.wrong((*keys, "layer"), f"{quantity} is a quantity of the whole model, not of a layer")
         optimizer = self.typed(table.get("optimizer", ""), str, (*keys, "optimizer"), 'an optimizer, such as "adamw"')
         if optimizer and quantity not in TRAINING:
-            raise self.wrong((*keys, "optimizer"), f"{quantity} needs no training step; only {', '.join(TRAINING)} do")
+            only = ", ".join(sorted(TRAINING))
+            raise self.wrong((*keys, "optimizer"), f"{quantity} needs no training step; only {only} do")
         options = self.typed(table.get("model_args", {}), dict, (*keys, "model_args"), "a table of arguments")
         return claims.ModelFigure(
             model, quantity, layer,

@@ -1,4 +1,4 @@
-"""Quantities of a network's structure: number of layers of each kind, their kernels, strides and groups."""
+"""Quantities of a network's structure: numbers of layers of each kind, their kernels, strides and groups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ACTIVATIONS = {
 
 @quantity("hidden units")
 def hidden_units(report: Report, layer: str) -> Value:
-    """Outputs of all linear layers but the last."""
+    """Number of output features of all linear layers but the last, summed."""
     return sum(node.spec.outputs[0].shape[-1] for node in nodes(report, layer, "linear")[:-1])
 
 
@@ -41,7 +41,7 @@ def maps_by_layer(report: Report, layer: str) -> Value:
     graph = graph_of(report)
     paths = [graph.scopes[graph.calls[node.call].scope].path for node in layers(report, layer, "conv")]
     if len(set(paths)) < len(paths):
-        raise CnncostError(f"{layer or report.model}: a module convolves more than once; name its layers one by one")
+        raise CnncostError(f"{layer or report.model}: a module runs several convolutions; name its layers one by one")
     return " and ".join(str(output_of(report, path)[0]) for path in paths)
 
 
@@ -72,7 +72,7 @@ def padding(report: Report, layer: str) -> Value:
 def _extents(report: Report, layer: str, attribute: str) -> tuple[int, ...]:
     value: Any = common_attribute(report, layer, attribute, "conv", "pool")
     if not isinstance(value, tuple):
-        raise CnncostError(f"{layer or report.model}: {attribute} is {value!r}, not a number")
+        raise CnncostError(f"{layer or report.model}: {attribute} is {value!r}; expected one number per axis")
     return value
 
 
@@ -88,7 +88,9 @@ def kernels(report: Report, layer: str) -> Value:
     """Number of (input map, output map) pairs with their own filter."""
     convolutions = nodes(report, layer, "conv")
     if len(convolutions) != 1:
-        raise CnncostError(f"{layer or report.model}: has {len(convolutions)} convolutions; name a layer that is one")
+        raise CnncostError(
+            f"{layer or report.model}: has {len(convolutions)} convolutions; name a layer with exactly one"
+        )
     shape = convolutions[0].spec.inputs[1].shape
     return shape[0] * shape[1]
 
@@ -136,7 +138,7 @@ def _single_positions(report: Report, layer: str) -> int:
 
 @quantity("layers on the longest path")
 def depth(report: Report, layer: str) -> Value:
-    """Number of convolutions and linear layers on the longest path; those of a shorter branch don't count."""
+    """Number of convolutions and linear layers on the longest path; shorter branches don't count."""
     counted = {node.outputs[0] for node in layers(report, layer, "conv", "linear")}
     reached: dict[int, int] = {}  # layers on the longest path to each value
     for node in graph_of(report).nodes:
@@ -156,6 +158,6 @@ def pools(report: Report, layer: str) -> Value:
 
 @quantity("activation functions")
 def activations(report: Report, layer: str) -> Value:
-    """The distinct activation functions between the layers."""
+    """The distinct activation functions; `none` if there are none."""
     used = {node.spec["fn"] for node in nodes(report, layer, "pointwise")}
     return ", ".join(dict.fromkeys(name for function, name in _ACTIVATIONS.items() if function in used)) or "none"

@@ -18,20 +18,20 @@ VERDICT = "verdict"
 """Heading of the verdict column."""
 RULES = {
     Verdict.EXACT: "the figures are equal, or the statement holds.",
-    Verdict.ROUNDED: "the digits printed are those of the exact number, to the nearest, or cut off after at least two "
-    "of them. Trailing zeros of a shortened number (230k, 4700) are not digits.",
-    Verdict.DIFFERS: "anything else. The right figure and the reason stand beside it.",
-    Verdict.STATED: "nothing that can be computed: sizes of data sets, error rates, dates, times on a device. The "
-    "source is given, and beside it what can be counted.",
+    Verdict.ROUNDED: "the printed number is the exact one, rounded to the digits printed or cut off after at least two "
+    "of them. Trailing zeros of a shortened number (230k, 4700) are not significant.",
+    Verdict.DIFFERS: "anything else. The exact figure and the reason are given next to it.",
+    Verdict.STATED: "the figure can't be computed: sizes of data sets, error rates, dates, times on a device. The "
+    "source is given, and next to it what can be counted.",
 }
 """What each verdict means; `verdict.py` has the rule in full."""
 _SIDES: dict[Side, tuple[str, str]] = {"fc": ("fully connected", "FC"), "conv": ("convolutional", "conv")}
-"""Name of a network's half of a table, in full and abbreviated."""
+"""Headings of the two halves of a side-by-side table, in full and abbreviated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note on a row; below a table, on the claim that `subject` names."""
+    """A note on a table's row or, if listed below the table, on the claim that `subject` names."""
 
     subject: str
     text: str
@@ -46,7 +46,7 @@ class Grid:
         caption: caption; may be empty.
         headings: headings of the columns.
         right: indices of right-aligned columns.
-        rows: the rows, with a text for each column.
+        rows: the rows, with one text per column.
         notes: one per row if `inline`; otherwise listed below the table.
         inline: whether each row has a note.
     """
@@ -94,7 +94,7 @@ def _figures(finding: Finding) -> tuple[str, str, str]:
 
 
 def _list(findings: Findings, full: bool) -> Grid:
-    """Return a table with a row for each claim; further measures get columns if all claims have the same ones."""
+    """Return a table with a row for each claim; further measures become columns if several claims share them all."""
     table, labels = findings[0].table, _shared_labels(findings)
     besides = [tuple(values.text(measured) for _, measured in finding.beside) for finding in findings]
     rows = tuple(
@@ -153,9 +153,9 @@ def _subject(finding: Finding) -> str:
 
 
 def _note(finding: Finding, full: bool, *, beside: bool = True, work: bool = False) -> str:
-    """Return how the exact figure is computed, further measures, how far the printed figure is off, and why.
+    """Return how the exact figure is computed, further measures, how far off the printed figure is, and why.
 
-    Unless `full`, an exact figure without a calculation gets no description of what was measured.
+    Unless `full`, a figure with the verdict `exact` and no calculation gets no description of what was measured.
     """
     with_method = full or finding.work or finding.verdict is not Verdict.EXACT
     parts = [

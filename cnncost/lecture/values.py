@@ -22,7 +22,7 @@ class Measured(NamedTuple):
 
 
 def text(measured: Measured, right: str = "") -> str:
-    """Return a value as text: `235,200`, `88.35 %`, `28×28`; for a statement `right`, else whether it holds."""
+    """Return a value as text: `235,200`, `88.35 %`, `28×28`; for a statement, `right` or whether it holds."""
     value, unit = measured.value, measured.unit
     if isinstance(value, bool):
         return right or ("holds" if value else "does not hold")
@@ -36,7 +36,7 @@ def text(measured: Measured, right: str = "") -> str:
 
 
 def decimal(number: Fraction, places: int = 2) -> str:
-    """Return a ratio rounded half up to `places` decimals; one that rounds to zero as `<0.01`."""
+    """Return a ratio rounded half up to `places` decimals, or for example `<0.01` if it would round to zero."""
     scale = 10**places
     scaled = (2 * abs(number) * scale + 1) // 2
     sign = "-" if number < 0 else ""

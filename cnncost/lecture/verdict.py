@@ -1,15 +1,15 @@
-"""Compares a printed with an exact figure.
+"""Compares a printed figure with the exact one.
 
 A printed number is compared at its last significant digit. Trailing zeros of a shortened number (230k, ~260k,
 4700) are not significant; those of a number below 1,000 printed in full, and those after a decimal point, are
 significant.
 
 - **exact**: the figures are equal, or the statement holds.
-- **rounded**: the significant digits are those of the exact number, rounded to the nearest (off by no more than
-  half a unit of the last one), or cut off after at least two of them (too low by less than one unit). So 230k is
+- **rounded**: the significant digits are those of the exact number, either rounded to the nearest (off by no more than
+  half a unit of the last digit) or cut off after at least two digits (too low by less than one unit). So 230k is
   235,200 cut off after two digits, and 86k is 86,400 rounded.
-- **differs**: anything else. A single digit that is cut off may hide half of the number: 400k for 470,400 differs.
-- **stated**: it can't be computed: sizes of data sets, error rates, dates, and times on a device.
+- **differs**: anything else. A number cut off after one digit may be too low by almost half: 400k for 470,400 differs.
+- **stated**: the figure can't be computed: sizes of data sets, error rates, dates, and times on a device.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from cnncost.lecture.values import Measured, Value
 __all__ = ["Judgement", "Verdict", "judge"]
 
 FEWEST_DIGITS_CUT_OFF = 2
-"""A number that is cut off after fewer digits differs."""
+"""A number cut off after fewer digits than this gets the verdict `differs`."""
 _COUNTABLE = 10_000
-"""Below it, the distance of two figures is their difference; from there on, it is relative."""
+"""For an exact figure below this, the distance is given as a difference; from here on, as a relative error."""
 _WORDS = {1: "one digit", 2: "two digits", 3: "three digits", 4: "four digits"}
 
 
 class Verdict(StrEnum):
-    """Result of comparing a printed and an exact figure."""
+    """Result of comparing a printed figure with the exact one."""
 
     EXACT = "exact"
     ROUNDED = "rounded"
@@ -42,17 +42,17 @@ class Verdict(StrEnum):
 
 
 class Judgement(NamedTuple):
-    """A verdict, and how far the printed number is off, in words; empty if it is not."""
+    """A verdict, and how the printed number deviates, in words; empty if it is exact or not compared as a number."""
 
     verdict: Verdict
     distance: str = ""
 
 
 def judge(printed: Figure, exact: Measured | None) -> Judgement:
-    """Compare a printed with an exact figure; `exact` is None if it can't be computed.
+    """Compare a printed figure with the exact one, which is None if it can't be computed.
 
-    A statement, whose exact value is true or false, is judged by that alone. A figure with another unit or form
-    than the exact one (a number instead of a size) differs.
+    A statement, whose exact value is true or false, is judged by that value alone. A figure whose unit or type is not
+    that of the exact one (a number instead of a size) gets the verdict `differs`.
     """
     if exact is None:
         return Judgement(Verdict.STATED)
@@ -84,7 +84,7 @@ def _digits(printed: Number) -> str:
 
 
 def _distance(printed: Fraction, exact: Fraction, points: str) -> str:
-    """Return the relative error, as in `15 % too low`; for small numbers the difference, as in `1 too low`."""
+    """Return the relative error, as in `15 % too low`, or for small numbers the difference, as in `1 too low`."""
     off, way = abs(printed - exact), "too low" if printed < exact else "too high"
     if exact < _COUNTABLE:
         return f"{values.text(Measured(off))}{points} {way}"

@@ -1,11 +1,11 @@
 """Measures a training loop against its model's cost: throughput, FLOP/s and MFU.
 
 meter.py         the Meter, around a plain loop
-rates.py         what it has measured
-cost.py          the cost of a step, by the shapes of its inputs and the state of the model
+rates.py         what a Meter has measured
+cost.py          the cost of a step, by its input shapes and the model's state
 lightning.py     a callback for PyTorch Lightning
 transformers.py  a callback for the Trainer of Transformers
-safe_meter.py    the Meter that both callbacks use: its failures never abort a training
+safe_meter.py    the Meter that both callbacks use; its failures never abort training
 """
 
 from importlib import import_module

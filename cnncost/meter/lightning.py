@@ -30,38 +30,38 @@ if TYPE_CHECKING:
 
 
 def first_of(batch: Any) -> Any:
-    """Return the usual input of forward: the images of a batch (images, labels)."""
+    """Return forward's usual input: the first item of a batch such as (images, labels), or else the batch itself."""
     return batch[0] if isinstance(batch, (tuple, list)) else batch
 
 
 _ADVICE = (
-    "say what forward takes of a batch, MeterCallback(inputs=lambda batch: batch['image']), which module it is called "
-    "on, MeterCallback(model=lambda module: module.net), or what one example costs, MeterCallback(cost=(macs, flops))"
+    "say what forward takes from a batch, MeterCallback(inputs=lambda batch: batch['image']), which module is called, "
+    "MeterCallback(model=lambda module: module.net), or what one example costs, MeterCallback(cost=(macs, flops))"
 )
 
 
 class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker, which may lack the package
     """Logs rates under `meter/` every few batches.
 
-    The cost of each batch follows from its own shapes, so that a smaller last batch is counted correctly. Each batch
-    is one forward and backward, also if the Trainer accumulates gradients. Validation is not measured. The model's
-    totals are logged with the first batch, under `complexity/`.
+    The cost of each batch follows from its own shapes, so a smaller last batch is counted correctly. Each batch is one
+    forward and backward, even if the Trainer accumulates gradients. Validation is not measured. The model's totals are
+    logged with the first batch, under `complexity/`.
 
-    A failing analysis never aborts the training: if the model can't be analyzed with the inputs from a batch, nor with
-    the LightningModule's `example_input_array`, one warning says what to do, and rates have no FLOPs.
+    A failing analysis never aborts training: if the model can be analyzed neither with the inputs from a batch nor
+    with the LightningModule's `example_input_array`, one warning says what to do, and rates have no FLOPs.
 
     Args:
-        every: batches between two logs; by default the Trainer's `log_every_n_steps`.
+        every: log after every this many batches; by default the Trainer's `log_every_n_steps`.
         inputs: extracts forward's inputs from a batch.
         model: selects the part of the LightningModule whose forward is called.
-        options: those of `cnncost.Meter`: `device`, `dtype`, `peak_flops`, `cost`, `warmup`.
+        options: options of `cnncost.Meter`: `device`, `dtype`, `peak_flops`, `cost`, `warmup`.
 
     Attributes:
         meter: the Meter of the current fit.
         last: the most recently logged rates.
 
     Raises:
-        DeviceError: unknown device, when the callback is created.
+        DeviceError: the device is unknown; raised when the callback is created.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """The Meter: throughput, achieved FLOP/s and MFU of a loop, at the cost of one clock reading per step.
 
-FLOPs are the model's (forward, and in training backward), from static analysis, not a device's counters. MFU counts
-recomputed work once (Chowdhery et al. 2022, appendix B); the analysis of a model with activation checkpointing has that
-work as often as it runs, so for such a model the Meter reports the hardware's utilization, HFU.
-A step is one forward and backward; with gradient accumulation that is a micro-batch.
+FLOPs are the model's (forward, and in training also backward), from a static analysis, not from a device's counters.
+MFU by definition excludes recomputation (Chowdhery et al. 2022, appendix B). The analysis of a model with activation
+checkpointing includes it, so for such a model the Meter reports hardware FLOPs utilization (HFU) instead.
+A training step is one forward and backward; with gradient accumulation, that is one micro-batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from cnncost.errors import CnncostError, InputError
-from cnncost.meter.cost import Cost, StepCosts, described, examples, frozen, resized
+from cnncost.meter.cost import Cost, StepCosts
+from cnncost.meter.inputs import described, examples, frozen, resized
 from cnncost.meter.peak import peak_of
 from cnncost.meter.rates import Rates
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 
 class _Step(NamedTuple):
-    """What the cost of a step follows from: its number of examples or key of shapes, and the state of the model."""
+    """What determines a step's cost: the model's state and, as `key`, a number of examples or the input shapes.
+
+    A `key` of None stands for the Meter's own inputs.
+    """
 
     key: Hashable
     state: int
@@ -40,25 +44,25 @@ class Meter:
         for images, labels in loader:
             loss(model(images), labels).backward()
             optimizer.step()
-            meter.step(len(images))       # or meter.step(images), where shapes vary
+            meter.step(len(images))       # or meter.step(images) if shapes vary
         print(meter.rates())
 
     Args:
-        model: the model; it is not changed. It is analyzed at the first step with each input shape, and again if its
-            modules, their modes, the shapes of its parameters or what is trained have changed since. That time is not
-            measured.
+        model: the model; it is not changed. It is analyzed at the first step with each input shape, and again after a
+            change of its modules, their modes, its parameters' shapes or which of them are trained. The time that an
+            analysis takes is not measured.
         inputs: inputs of a step, as in `cnncost.analyze`; optional if each step is passed its own.
         training: whether a step includes backward.
         cost: MACs and FLOPs of one example, instead of an analysis.
         prepare: converts inputs given as shapes to the inputs to analyze, for models that read values.
         device: name of the device, for MFU.
-        dtype: dtype of the matrix products, which selects the device's peak; by default that of the parameters.
+        dtype: dtype of matrix products, which selects the device's peak; by default that of the first parameter.
         peak_flops: the device's peak in FLOP/s, instead of `device`.
-        warmup: number of first steps that are not measured.
+        warmup: number of steps at the start that are not measured.
         clock: returns the current time in seconds.
 
     Raises:
-        CnncostError: unknown device or invalid inputs.
+        CnncostError: the device is unknown, or the model or inputs are invalid.
     """
 
     def __init__(
@@ -69,8 +73,8 @@ class Meter:
     ) -> None:  # fmt: skip
         if not callable(getattr(model, "parameters", None)):
             raise InputError(
-                f"Meter: expected the nn.Module that the loop runs, got {model!r}; the cost of a "
-                "name such as 'resnet50' is given by cnncost.analyze"[:300]  # the repr may be long
+                f"Meter: expected the nn.Module that the loop runs, got {model!r}; for the cost "
+                "of a name such as 'resnet50', call cnncost.analyze"[:300]  # the repr may be long
             )
         parameter = next(model.parameters(), None)
         self._cuda = parameter.device if parameter is not None and parameter.device.type == "cuda" else None
@@ -88,20 +92,20 @@ class Meter:
         self.reset()
 
     def reset(self) -> None:
-        """Discard all steps; the next ones are warm-up again."""
+        """Discard all steps and begin again with the warm-up."""
         self._warmup_left = self._warmup
         self._start: float | None = self._clock() if not self._warmup else None  # None during warm-up
         self._last = self._start  # time of the last step
-        self._unmeasured = self._unmeasured_since_step = 0.0  # seconds not measured: up to the last step, since then
+        self._unmeasured = self._unmeasured_since_step = 0.0  # excluded seconds: up to the last step, since then
         self._paused: float | None = None  # since when
         self._counts: Counter[_Step] = Counter()
         self._lap: tuple[float, Counter[_Step]] = (0.0, Counter())  # measured seconds and steps at the last lap's end
 
     def step(self, batch: Any = None) -> None:
-        """Count one finished step (a forward and backward).
+        """Count one finished step (in training, a forward and backward).
 
         Args:
-            batch: its number of examples, or its inputs; by default the Meter's inputs.
+            batch: the step's number of examples or its inputs; by default the Meter's inputs.
 
         Raises:
             InputError: a string that is not a shape.
@@ -129,7 +133,7 @@ class Meter:
         return 0 if self.without_cost or self._cost_per_example is not None else self._costs.state()
 
     def _try(self, step: _Step) -> None:
-        """Analyze a step before the model changes; if that fails, `rates` raises the error."""
+        """Analyze a step before the model can change; if the analysis fails, `rates` raises the error."""
         begin = self._clock()
         with suppress(Exception):
             self._cost(step)
@@ -142,7 +146,7 @@ class Meter:
         return key
 
     def try_out(self, batch: Any = None) -> None:
-        """Analyze a step now, so that a failing analysis raises before the loop and not within it.
+        """Analyze a step now, so that a failing analysis raises an error before the loop and not in it.
 
         Raises:
             CnncostError: the model can't be analyzed with these inputs.
@@ -150,7 +154,7 @@ class Meter:
         self._cost(_Step(batch if type(batch) is int or batch is None else self._key(batch), self._state()))
 
     def __repr__(self) -> str:
-        """What was measured; analyzes nothing that `rates` has yet to analyze."""
+        """Return what was measured, without analyzing the model or waiting for a device."""
         rates = self._known_rates()
         return f"<{self._headline()}{f', {rates}' if rates else ''}>"
 
@@ -167,7 +171,7 @@ class Meter:
         return f"Meter of {type(self._costs.model).__name__}, {mode}: {steps} step{'' if steps == 1 else 's'} measured"
 
     def _known_rates(self) -> Rates | None:
-        """Return the rates, if nothing is left to analyze or to wait for; else None."""
+        """Return the rates if that needs neither an analysis nor waiting for a GPU; else None."""
         if self._cuda is not None:
             return None
         needs_analysis = not self.without_cost and self._cost_per_example is None
@@ -180,11 +184,11 @@ class Meter:
 
     @property
     def report(self) -> Report | None:
-        """Report of the first analyzed step; None before it."""
+        """Report of the first analyzed step; None before the first analysis."""
         return self._costs.first
 
     def leave_cost_out(self) -> None:
-        """Return rates without MACs and FLOPs from now on."""
+        """From now on, return rates without MACs and FLOPs."""
         self.without_cost = True
 
     def rates(self) -> Rates:
@@ -208,7 +212,7 @@ class Meter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Context manager for time that is not training, such as validation: it is not measured."""
+        """Context manager for work that is not to be measured, such as validation."""
         self.pause()
         try:
             yield
@@ -216,7 +220,7 @@ class Meter:
             self.resume()
 
     def pause(self) -> None:
-        """Stop the clock; on a CPU, the time since the last step doesn't count either."""
+        """Stop the clock; without CUDA, the time since the last step doesn't count either."""
         if self._paused is None:
             self._synchronize()
             self._paused = self._clock()
@@ -237,7 +241,7 @@ class Meter:
             torch.cuda.synchronize(self._cuda)
 
     def _elapsed(self) -> float:
-        """Return measured seconds up to the last step; on an asynchronous device up to now, after waiting for it."""
+        """Return measured seconds up to the last step or, with CUDA, up to now, after waiting for the device."""
         if self._start is None or self._last is None:
             return 0.0
         if self._cuda is None:
@@ -283,7 +287,7 @@ class Meter:
         return batch, Cost(batch * self._cost_per_example.macs, batch * self._cost_per_example.flops)
 
     def _cost_of_batch(self, inputs: Any, batch: int, state: int) -> Cost:
-        """Return the cost of a step of so many examples. Raises InputError for inputs without a batch axis."""
+        """Return the cost of a step of `batch` examples. Raises InputError for inputs without a batch axis."""
         try:
             cost = self._costs.of(inputs, state)
         except CnncostError:
@@ -293,13 +297,13 @@ class Meter:
             if not self._costs.is_known_single_example(inputs, state):
                 return cost
         raise InputError(
-            f"Meter: a step of {batch} examples: the inputs have no batch axis, so that a step is one example; leave "
-            "the number out, or give the Meter inputs with a batch axis"
+            f"Meter: a step of {batch} examples: the inputs have no batch axis, so a step is one example; omit the "
+            "number, or give the Meter inputs with a batch axis"
         )
 
     def _inputs_of(self, key: Hashable) -> Any:
         if key in self._shapes:
             return self._shapes[key]
         if self._inputs is None:
-            raise InputError('Meter: give it the inputs of a step, Meter(model, "64x3x224x224"), or each step its own')
+            raise InputError('Meter: no inputs; pass them once, Meter(model, "64x3x224x224"), or to each step')
         return self._inputs if key is None else resized(self._inputs, int(key))  # type: ignore[call-overload]  # an int

@@ -7,7 +7,7 @@ def peak_of(device: str, dtype: str) -> float:
     """Return the peak FLOP/s of a device, built-in or measured by the user, for a dtype.
 
     Raises:
-        CnncostError: unknown device, or no figure for this dtype.
+        CnncostError: the device is unknown, or has no figure for this dtype.
     """
     from cnncost.devices import find
 

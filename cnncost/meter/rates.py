@@ -10,9 +10,10 @@ class Rates(NamedTuple):
 
     Attributes:
         steps, examples: numbers of measured steps and examples, without warm-up.
-        seconds: their duration, without pauses.
-        macs, flops: counts of the model, forward and in training backward; None if it could not be analyzed.
-        peak_flops: FLOP/s of the device; None if no device was passed.
+        seconds: their total duration, without pauses and analyses.
+        macs, flops: the model's counts, forward and in training also backward, summed over these steps; None if the
+            model could not be analyzed.
+        peak_flops: peak FLOP/s of the device; None if the Meter was given neither a device nor a peak.
     """
 
     steps: int
@@ -39,13 +40,13 @@ class Rates(NamedTuple):
 
     @property
     def mfu(self) -> float | None:
-        """Model FLOPs utilization: two FLOPs per MAC, as a fraction of the device's peak; None if unknown."""
+        """Model FLOPs utilization: two FLOPs per MAC, per second, relative to the device's peak; None if unknown."""
         if self.peak_flops is None or self.macs is None:
             return None
         return 2 * self.macs / self.seconds / self.peak_flops
 
     def log_dict(self, prefix: str = "meter/") -> dict[str, float]:
-        """Return the rates by flat names, for an experiment tracker."""
+        """Return the known rates as a flat dict, for an experiment tracker."""
         values = {
             "examples_per_second": self.examples_per_second,
             "seconds_per_step": self.seconds_per_step,

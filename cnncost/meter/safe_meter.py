@@ -1,4 +1,4 @@
-"""A Meter for callbacks whose failures never abort the training."""
+"""A Meter for callbacks: its failures never abort training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from cnncost.errors import CnncostError
-from cnncost.meter.cost import described
+from cnncost.meter.inputs import described
 from cnncost.meter.meter import Meter
 from cnncost.meter.rates import Rates
 
@@ -23,17 +23,19 @@ class MeterWarning(UserWarning):
 
 
 class SafeMeter:
-    """A Meter that turns a failure into one warning; afterwards, rates have no FLOPs.
+    """A Meter whose failures become warnings.
+
+    After a failed analysis, rates have no FLOPs; if the Meter can't be created with the device, they have no MFU.
 
     Args:
         model: the module whose forward is called.
-        advice: advice for the warning: what the user can do if the model can't be analyzed.
+        advice: what the user can do if the model can't be analyzed; a part of the warning.
         example: inputs that the model itself provides, used if those of a batch can't be analyzed.
-        options: those of `cnncost.Meter`.
+        options: options of `cnncost.Meter`.
 
     Attributes:
         meter: the Meter.
-        report: report of the first analyzed step; None before it, or if it failed.
+        report: report of the first analyzed step; None before the first analysis, or if it failed.
     """
 
     def __init__(self, model: nn.Module, advice: str, example: Any = None, **options: Any) -> None:
@@ -50,11 +52,11 @@ class SafeMeter:
 
     @property
     def report(self) -> Report | None:
-        """Report of the first analyzed step; None before it, or if it failed."""
+        """Report of the first analyzed step; None before the first analysis, or if it failed."""
         return self.meter.report
 
     def try_out(self, inputs: Callable[[], Any]) -> None:
-        """Analyze the first step, with the loop's inputs or else the model's own example; warn if both fail."""
+        """Analyze the first step with the loop's inputs or else with the model's own example; warn if both fail."""
         if self._tried:
             return
         self._tried = True
@@ -72,14 +74,14 @@ class SafeMeter:
             self.meter.step(number_of(batch) if self._counts_only else batch)
         except Exception as error:  # noqa: BLE001  # as above
             self._give_up(error)
-            with suppress(Exception):  # even the number of examples may be unknown
+            with suppress(Exception):  # `inputs` may have failed, and the number of examples may be unknown
                 self.meter.step(number_of(batch))
 
     def lap(self) -> Rates | None:
         """Return rates since the last lap; None if no step was measured since."""
         try:
             return self.meter.lap()
-        except Exception as error:  # noqa: BLE001  # as above: a batch of another form
+        except Exception as error:  # noqa: BLE001  # as above: a batch with another structure
             self._give_up(error)
             try:
                 return self.meter.lap()
@@ -108,13 +110,13 @@ class SafeMeter:
     def _warn(self, error: Exception, left_out: str) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
         warnings.warn(
-            f"cnncost: rates are without {left_out}, as the model could not be analyzed: {reason}; {self._advice}",
+            f"cnncost: rates have no {left_out}: {reason}; if the model can't be analyzed, {self._advice}",
             MeterWarning, stacklevel=4,
         )  # fmt: skip
 
 
 def number_of(batch: Any) -> int:
-    """Return the number of examples in a batch, nested or not: the first axis of its first tensor; 1 without one."""
+    """Return a batch's number of examples: the size of its first tensor's first axis, or 1 if there is none."""
     if isinstance(batch, Tensor):
         return int(batch.shape[0]) if batch.dim() else 1
     if hasattr(batch, "shape") and batch.shape:

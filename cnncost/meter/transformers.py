@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import MissingPackageError
-from cnncost.meter.cost import described
+from cnncost.meter.inputs import described
 from cnncost.meter.meter import Meter
 from cnncost.meter.rates import Rates
 from cnncost.meter.safe_meter import SafeMeter
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 def add_meter(trainer: Trainer, **options: Any) -> MeterCallback:
-    """Add the callback to a Trainer, which then logs `meter/…` together with its losses.
+    """Add the callback to a Trainer, which then logs `meter/…` whenever it logs its losses.
 
     Args:
-        trainer: a Trainer that is not training yet.
-        options: those of `cnncost.Meter`: `device`, `dtype`, `peak_flops`, `cost`, `warmup`.
+        trainer: a Trainer that has not started training.
+        options: options of `cnncost.Meter`: `device`, `dtype`, `peak_flops`, `cost`, `warmup`, `prepare`.
     """
     callback = MeterCallback(trainer, options)
     trainer.add_callback(callback)
@@ -46,7 +46,7 @@ def add_meter(trainer: Trainer, **options: Any) -> MeterCallback:
 
 
 def _with_end(train: Callable[..., Any], callback: MeterCallback) -> Callable[..., Any]:
-    """Wrap `Trainer.train` to end the callback also if the training fails or is interrupted, which is not an event."""
+    """Wrap `Trainer.train` so that the callback ends even if training fails or is interrupted: that is no event."""
 
     @wraps(train)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -59,7 +59,7 @@ def _with_end(train: Callable[..., Any], callback: MeterCallback) -> Callable[..
 
 
 def with_masks(inputs: Any) -> Any:
-    """Replace shapes of masks by masks of ones: models read them, and padding is computed like other positions."""
+    """Replace masks' shapes by masks of ones: models read their values; padding is computed like other positions."""
     if not isinstance(inputs, dict):
         return inputs
     return {
@@ -70,8 +70,8 @@ def with_masks(inputs: Any) -> Any:
 
 
 _ADVICE = (
-    "say what one example costs, add_meter(trainer, cost=(macs, flops)), or turn shapes into the model's inputs by "
-    "add_meter(trainer, prepare=function)"
+    "say what one example costs, add_meter(trainer, cost=(macs, flops)), or give a function that turns shapes into the "
+    "model's inputs, add_meter(trainer, prepare=function)"
 )
 
 
@@ -80,10 +80,10 @@ def _identity(inputs: Any) -> Any:
 
 
 class _Hook:
-    """The hook that reads shapes.
+    """The hook that reads input shapes.
 
-    In a copy of the model that is made in training (an average of its weights, `torch.save(model)`), a function of the
-    standard library that does nothing takes its place. So the copy holds no Trainer, and can be loaded without cnncost.
+    If the model is copied or saved during training (to average its weights, by `torch.save(model)`), the copy has a
+    no-op function of the standard library in its place, so it holds no Trainer and can be loaded without cnncost.
     """
 
     def __init__(self, note_shapes: Callable[..., None]) -> None:
@@ -97,17 +97,17 @@ class _Hook:
 
 
 class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type checker, which may lack the package
-    """Counts each forward in training by its input shapes, including micro-batches of accumulated gradients.
+    """Counts each forward pass in training, by its input shapes; with gradient accumulation, each micro-batch.
 
-    The Trainer doesn't pass inputs to callbacks, so a temporary hook on the model reads their shapes; it is removed
-    when the training ends, also by an error if `add_meter` added the callback. Evaluation is not measured.
+    The Trainer doesn't pass inputs to callbacks, so a temporary hook on the model reads their shapes. It is removed
+    when training ends; if `add_meter` added the callback, also when it ends with an error. Evaluation is not measured.
 
     Attributes:
         meter: the Meter of the current training.
         last: the most recently logged rates.
 
-    The model's totals are logged with the first step, under `complexity/`. A failing analysis never aborts the
-    training: one warning says what to do, and rates have no FLOPs.
+    The model's totals are logged with the first step, under `complexity/`. A failing analysis never aborts training:
+    one warning says what to do, and rates have no FLOPs.
     """
 
     def __init__(self, trainer: Trainer, options: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
     ) -> None:
         """Create a Meter for this training and register the hook that reads shapes."""
         del args, state, control
-        self.end()  # an earlier training may have failed, or begins again with a smaller batch
+        self.end()  # an earlier training may have failed, or restarts with a smaller batch
         model: nn.Module = kwargs["model"]
         self._safe = SafeMeter(model, _ADVICE, **{"prepare": with_masks, **self._options})
         self._totals_logged = False
@@ -137,7 +137,7 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         self._hook = model.register_forward_pre_hook(_Hook(self._note_shapes), with_kwargs=True)
 
     def _note_shapes(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if model is self._model and model.training:  # analysis runs a copy of the model, which has this hook too
+        if model is self._model and model.training:  # not for copies that share the hook
             tensors = {key: value for key, value in kwargs.items() if hasattr(value, "shape")}
             self._seen.append(described(tensors or args))
             if self._safe is not None:

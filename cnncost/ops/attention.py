@@ -12,7 +12,7 @@ from cnncost.ops.reduce import SOFTMAX_FLOPS
 from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
 NORM_FLOPS = 8
-"""FLOPs per element of a layer norm with scale and shift, as the rule of `norm` counts them."""
+"""FLOPs per element of a layer norm with scale and shift, as counted by the rule for `norm`."""
 
 
 ATTENTION: Types = {
@@ -20,8 +20,8 @@ ATTENTION: Types = {
     "mask": bool, "causal": bool,
 }  # fmt: skip
 ATTENTION_FORMS: Types = {"lower_right": bool, "kernel": str}
-"""lower_right: whether a causal mask that isn't square ends at its lower right corner; kernel: the one that the user
-has forced (`sdpa_kernel`)."""
+"""lower_right: whether a causal mask that isn't square is aligned to its lower right corner; kernel: the kernel that
+the user selected with `sdpa_kernel`."""
 MULTI_HEAD: Types = {
     "batch": int, "queries": int, "keys": int, "width": int, "heads": int, "mask": bool, "weights": bool,
     "average": bool, "mask_type": int | None,
@@ -40,10 +40,10 @@ def attention(spec: OpSpec) -> Cost:
 
     Attributes: batch B (product of the leading axes of queries and keys after broadcasting, heads included),
     value_batch B' (the same product for the result), queries L, keys S, width E, value_width V, scaled (number of
-    elements of queries and keys), mask (whether one is added). A causal mask does not reduce the count: how much a
-    kernel skips depends on its tile size, and the dense count is the usual one.
-    Further FLOPs: scaling queries and keys each by the root of the scale (as the reference implementation does), one
-    FLOP per score for a mask, and the softmax.
+    elements of queries and keys), mask (whether one is added to the scores). A causal mask does not reduce the count:
+    how much a kernel skips depends on its tile size, and the dense count is the usual convention.
+    Further FLOPs: scaling both queries and keys by the square root of the scale (as the reference implementation does),
+    one FLOP per score for a mask, and the softmax.
     """
     scores = (spec["batch"], spec["queries"], spec["keys"])
     values = (spec["value_batch"], spec["value_width"])
@@ -74,11 +74,11 @@ def _core(
     scratch=attention_scratch,
 )
 def multi_head(spec: OpSpec) -> Cost:
-    """Fused multi-head attention: B·L·(3·D²) + attention + B·L·D² MACs.
+    """Fused multi-head attention: B·(L + 2·S)·D² + attention + B·L·D² MACs.
 
-    Attributes: batch, queries, keys, width D, heads, mask; weights: whether the scores are returned (torch
-    then scales only the queries); average: whether they are averaged over heads; mask_type: torch's number for the
-    mask's shape. Same count as the unfused layer.
+    Attributes: batch B, queries L, keys S, width D, heads, mask; weights: whether the attention weights are returned
+    (torch then scales only the queries); average: whether they are averaged over heads; mask_type: torch's number for
+    the mask's shape. The count is that of the unfused layer.
     """
     return cost(spec, *_multi_head(spec))
 
@@ -108,7 +108,7 @@ def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
 def encoder_layer(spec: OpSpec) -> Cost:
     """Fused transformer encoder layer: multi-head attention + 2·B·L·D·F MACs, two norms, two residual sums.
 
-    Attributes: as for `mha`, plus ffn F, activation, norm_first. Same count as the unfused layer.
+    Attributes: as for `mha`, plus ffn F, activation, norm_first. The count is that of the unfused layer.
     """
     b, length, d, f = spec["batch"], spec["queries"], spec["width"], spec["ffn"]
     tokens: tuple[str | int, ...] = ("B", b, "L", length)

@@ -1,4 +1,4 @@
-"""Derivatives, as autograd computes them. Products are counted exactly, the rest by each rule's formula."""
+"""Backward ops, as autograd runs them. Products are counted exactly, everything else by each rule's formula."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from cnncost.ops.registry import Cost, Term, cost, flops, macs
     workspace=conv_workspace.conv_backward,
 )
 def conv_backward(spec: OpSpec) -> Cost:
-    """MACs = those of forward, once for ∂x and once for ∂w; the gradient of the bias sums the N·K·P elements of ∂y.
+    """MACs = forward's, once for ∂x and once for ∂w; the gradient of the bias sums the N·K·P elements of ∂y.
 
     Shapes: ∂y: N,K,*P; x: N,C,*X; w: K,C/g,*R, transposed C,K/g,*R. Attributes: of_input, of_weight, bias: which
-    gradients are computed; copied: whether ∂y is first copied into the operands' memory layout. Each tap of each window
-    is used once in each product.
+    gradients are computed; copied: whether ∂y is first copied into the operands' memory layout. Each product uses each
+    tap of each window once.
     """
     y, x, w = (tensor.shape for tensor in spec.inputs[:3])
     axes = len(w) - 2
@@ -55,10 +55,11 @@ def conv_backward(spec: OpSpec) -> Cost:
     optional=ATTENTION_FORMS,
 )
 def attention_backward(spec: OpSpec) -> Cost:
-    """MACs = B·L·S·3·E + B'·L·S·2·V: the scores again, ∂V = Pᵀ∂O, ∂P = ∂O·Vᵀ, ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
+    """MACs = B·L·S·3·E + B'·L·S·2·V: the scores Z again, ∂V = Pᵀ∂O, ∂P = ∂O·Vᵀ, ∂Q = ∂Z·K, ∂K = ∂Zᵀ·Q.
 
-    Attributes: as for attention. Ref: Dao et al. 2022, algorithm 4. Further FLOPs: 4 per score, for P = exp(S − l) and
-    ∂S = P∘(∂P − D); 2 per element, for D = Σ ∂O∘O; 1 per element of queries and keys, whose gradients are scaled.
+    Attributes: as for attention. Ref: Dao et al. 2022, algorithm 4. Further FLOPs: 4 per score, for P = exp(Z − l) with
+    the saved logsumexp l, and ∂Z = P∘(∂P − D); 2 per element of the output O, for the row sums D = Σ ∂O∘O; 1 per
+    element of queries and keys, to scale their gradients.
     """
     scores: tuple[str | int, ...] = ("B", spec["batch"], "L", spec["queries"], "S", spec["keys"])
     values: tuple[str | int, ...] = ("B'", spec["value_batch"], "L", spec["queries"], "S", spec["keys"])
@@ -80,11 +81,11 @@ def attention_backward(spec: OpSpec) -> Cost:
     workspace=recurrent_workspace.recurrent_backward,
 )
 def recurrent_backward(spec: OpSpec) -> Cost:
-    """MACs = 2·T·G·H·(I + R): those of forward, once for the inputs and once for the weights.
+    """MACs = 2·T·G·H·(I + R): forward's, once for the gradients of the inputs and once for those of the weights.
 
-    Attributes: as for recurrent, of one LSTM layer. Further FLOPs, per unit of the hidden state: 1 for ∂h, to add the
-    next step's gradient; tanh(c) again; 5 for ∂c, carried + ∂h·o·(1 − tanh²c); 4 each for ∂o, ∂i, ∂f and ∂g, as
-    ∂i = ∂c·g·i·(1 − i); 1 for the previous step's ∂c·f. The biases' gradient sums the T·G·H gradients of the gates.
+    Attributes: as for recurrent; the op is one LSTM layer. Further FLOPs per token and hidden unit: 1 for ∂h, to add
+    the next step's gradient; tanh(c) again; 5 for ∂c, carried + ∂h·o·(1 − tanh²c); 4 each for ∂o, ∂i, ∂f and ∂g, such
+    as ∂i = ∂c·g·i·(1 − i); 1 for the previous step's ∂c·f. The biases' gradient sums the T·G·H gradients of the gates.
     Ref: Hochreiter & Schmidhuber 1997, appendix; Gers et al. 2000.
     """
     tokens, hidden = spec["tokens"], spec["hidden"]
@@ -112,11 +113,12 @@ def recurrent_backward(spec: OpSpec) -> Cost:
     },
 )
 def norm_backward(spec: OpSpec) -> Cost:
-    """FLOPs per element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 if not summed already.
+    """FLOPs per element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 unless already summed.
 
-    Attributes: fn, affine, statistics, of_input, of_weight, of_bias. g is ∂y, or γ·∂y (one more) where γ is not
-    constant over the normalised axes; r is 1/σ. RMS norm has no mean: x̂ 1, sums 2, ∂x 3. Batch norm with fixed
-    statistics: ∂x = ∂y·γr 1. Ref: Ioffe & Szegedy 2015, section 3; Ba et al. 2016; Zhang & Sennrich 2019.
+    Attributes: fn, affine, statistics, of_input, of_weight, of_bias. g is ∂y, or γ·∂y (1 more) if γ varies along the
+    normalized axes; r is 1/σ. Batch norm's sums already are ∂β and ∂γ. RMS norm has no mean: x̂ 1, sums 2, ∂x 3. Batch
+    norm with fixed statistics: ∂x = ∂y·γr 1, ∂γ 4, ∂β 1. Ref: Ioffe & Szegedy 2015, section 3; Ba et al. 2016;
+    Zhang & Sennrich 2019.
     """
     n = spec.inputs[0].numel
     of_input, of_weight, of_bias = spec["of_input"], spec["of_weight"], spec["of_bias"]
@@ -160,7 +162,7 @@ def pool_backward(spec: OpSpec) -> Cost:
     attributes={"fn": Literal["max", "avg"], "axes": int},
 )
 def adaptive_pool_backward(spec: OpSpec) -> Cost:
-    """FLOPs = E additions for a maximum; N·C·(ΣR + P) for an average, ΣR over the windows' true sizes.
+    """FLOPs = E additions for a maximum; N·C·(ΣR + P) for an average, ΣR sums the windows' actual sizes.
 
     Attributes: fn, axes. Shapes: ∂y: N,C,*P; x: N,C,*X.
     """
@@ -194,7 +196,7 @@ def resize_backward(spec: OpSpec) -> Cost:
     attributes={"taps": int, "axes": int, "locations": int, "of_input": bool, "of_grid": bool},
 )
 def sample_backward(spec: OpSpec) -> Cost:
-    """FLOPs = L·(4·d + tᵈ·(d − 1)) for coordinates and weights; 2·E·tᵈ for the input's gradient, 2·E·tᵈ·d the grid's.
+    """FLOPs = L·(4·d + tᵈ·(d − 1)) for coordinates, weights; 2·E·tᵈ for the input's gradient, 2·E·tᵈ·d for the grid's.
 
     Attributes: taps t, axes d, locations L, of_input, of_grid.
     """
@@ -214,7 +216,7 @@ def sample_backward(spec: OpSpec) -> Cost:
     attributes={"fn": Literal["softmax", "log_softmax"]},
 )
 def softmax_backward(spec: OpSpec) -> Cost:
-    """FLOPs = 4·n: ∂x = y·(∂y − Σ ∂y·y): product, sum, difference, product; log: ∂y − exp(y)·Σ∂y, the same.
+    """FLOPs = 4·n: ∂x = y·(∂y − Σ ∂y·y): product, sum, difference, product; log: ∂y − exp(y)·Σ∂y, also 4.
 
     Attribute: fn.
     """
@@ -254,8 +256,8 @@ def distance_backward(spec: OpSpec) -> Cost:
     attributes={"indices": int, "width": int},
 )
 def bag_weights_backward(spec: OpSpec) -> Cost:
-    """FLOPs = I·(2D − 1): a scalar product of each of I looked-up rows of width D with its bag's gradient.
+    """FLOPs = I·(2D − 1): the dot product of each of I looked-up rows of width D and its bag's gradient.
 
-    Attributes: indices I, width D. Weighted sums of rows don't count as multiply-accumulates in forward either.
+    Attributes: indices I, width D. Forward's weighted sums of rows don't count as MACs either.
     """
     return cost(spec, flops("product and sum", 1, "I", spec["indices"], "2D-1", max(2 * spec["width"] - 1, 0)))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cnncost.ops.reach.registry import Output
 
 MOST = 10
-"""Maximum number of faults in an error message."""
+"""Maximum number of faults listed in an error message."""
 
 
 def verify_graph(graph: Graph) -> Graph:
@@ -23,8 +23,8 @@ def verify_graph(graph: Graph) -> Graph:
     Undeclared kinds with `::` in their names (custom or unknown ops) are not checked.
 
     Raises:
-        GraphError: what `cnncost.graph.verify` raises; a kind that does not exist; an attribute that is missing,
-            unknown or of another type; tensors whose number or ranks do not fit; shapes that contradict attributes.
+        GraphError: `cnncost.graph.verify` fails; a kind is not declared; an attribute is missing, unknown or of the
+            wrong type; the number or ranks of tensors do not fit; shapes contradict attributes.
     """
     verify(graph)
     messages: list[str] = []
@@ -41,7 +41,7 @@ def verify_graph(graph: Graph) -> Graph:
 
 
 def faults(spec: OpSpec) -> tuple[str, ...]:
-    """Return messages that say how a spec contradicts its kind's declaration, and what to do."""
+    """Return messages that say where a spec contradicts its kind's declaration, and what was expected."""
     kind = declaration(spec.kind)
     if kind is None:
         return () if "::" in spec.kind else (_undeclared_message(spec.kind),)
@@ -55,7 +55,7 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
 
 
 def _reach_fault(spec: OpSpec) -> str | None:
-    """Return a message if the reach rule leads to shapes that differ from the outputs', as wrong attributes do."""
+    """Return a message if the reach rule leads to other shapes than the outputs', a sign of wrong attributes."""
     from cnncost.ops.reach.registry import reach_of  # loaded late: most analyses use no reach rules
 
     try:
@@ -69,7 +69,7 @@ def _reach_fault(spec: OpSpec) -> str | None:
 
 
 def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
-    """Return a message if an output's routes can't be followed, or don't lead to the shape that the spec gives it."""
+    """Return a message if an output's routes can't be followed, or lead to another shape than the spec's."""
     from cnncost.ops.reach.registry import applies, shape_after
 
     shapes = []
@@ -84,7 +84,7 @@ def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
         joined = sum(shape[output.joined] for shape in shapes)
         shapes = [(*shape[: output.joined], joined, *shape[output.joined + 1 :]) for shape in shapes]
     wrong = next((shape for shape in shapes if shape != expected), None)
-    return None if wrong is None else f"its attributes lead to the shape {wrong}, its output has {expected}"
+    return None if wrong is None else f"its attributes lead to the shape {wrong}, but its output has {expected}"
 
 
 def _describe(spec: OpSpec) -> str:

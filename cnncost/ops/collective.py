@@ -1,9 +1,9 @@
 """Collectives: messages between the ranks of a group.
 
-They move bytes between devices and count no arithmetic: a reduction's additions are the communication library's, or the
-switch's. Bytes over the links follow from the algorithm. Here it is the ring, by which NCCL and gloo exchange large
-messages: the tensor is cut into as many chunks as there are ranks, and each step passes a chunk to the next rank
-(Patarasu and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations"). Trees, which NCCL
+They move bytes between devices. No arithmetic is counted: the communication library or the switch does a reduction's
+additions. The bytes on each link depend on the algorithm. Assumed here is the ring, which NCCL and gloo use for large
+messages: the tensor is cut into as many chunks as there are ranks, and in each step each rank passes a chunk to the
+next (Patarasu and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations"). Trees, which NCCL
 uses for small messages, send as much or more.
 """
 
@@ -17,7 +17,7 @@ from cnncost.ops.registry import Cost, cost
 
 Name = Literal["all_gather", "all_reduce", "all_to_all", "broadcast", "gather", "reduce", "reduce_scatter", "scatter",
                "send", "receive"]  # fmt: skip
-"""Names of collectives, and of the two messages between a pair of ranks."""
+"""Names of collectives, and of the two ends of a message between a pair of ranks."""
 
 
 Algorithm = Literal["ring", "tree"]
@@ -39,12 +39,12 @@ class Traffic(NamedTuple):
     reach="elements.collective",
 )
 def collective(spec: OpSpec) -> Cost:
-    """0: communication; `traffic` returns its bytes.
+    """0: communication, whose bytes `traffic` returns.
 
     Attributes: collective; ranks: size of the group; rank: this rank's index in the group; group: its name; parts: for
-    each tensor, the elements of the whole (gathered, scattered or reduced) and the bytes per element; root: the rank
-    that broadcasts, gathers, scatters or receives the sum; sends, receives: elements to and from other ranks in an
-    uneven all-to-all; members: the group's global ranks, as ranges of start, end and step.
+    each tensor, the number of elements of the whole (gathered, scattered or reduced) and the bytes per element; root:
+    the rank that broadcasts, gathers, scatters or receives the reduction; sends, receives: elements to and from other
+    ranks in an uneven all-to-all; members: the group's global ranks, as ranges of start, end and step.
     """
     return cost(spec)
 
@@ -53,8 +53,9 @@ def traffic(spec: OpSpec) -> Traffic:
     """Return the bytes that this rank sends and receives in a collective, with the ring algorithm.
 
     With W ranks and a whole tensor of N elements, in chunks of c = ⌈N/W⌉: an all-gather and a reduce-scatter send and
-    receive (W−1)·c, an all-reduce, which is both, 2·(W−1)·c. A broadcast and a reduction pass all N around the ring
-    once. Gather and scatter are messages between the root and each other rank; an all-to-all sends each rank its part.
+    receive (W−1)·c, an all-reduce, which is both, 2·(W−1)·c. A broadcast and a reduction pass all N elements around the
+    ring once. Gather and scatter are messages between the root and each other rank; an all-to-all sends each rank its
+    part.
     """
     return Traffic(*map(sum, zip(*[_tensor_traffic(spec, n, width) for n, width in spec["parts"]], strict=True)))
 
@@ -62,11 +63,11 @@ def traffic(spec: OpSpec) -> Traffic:
 def busiest(spec: OpSpec, algorithm: Algorithm = "ring") -> int:
     """Return the bytes that the busiest link of any rank carries in one direction: they determine a collective's time.
 
-    With the ring, these are (W−1)·c for an all-gather or a reduce-scatter, 2·(W−1)·c for an all-reduce, N for a
-    broadcast or a reduction; for a gather or a scatter the root's (W−1)·c, for an all-to-all this rank's. With the
-    double binary tree an all-reduce takes 2·N: each rank passes half of the data up as a leaf of one tree, and in the
-    other tree half up and half to each of two children (Sanders, Speck, Träff 2009, "Two-tree algorithms for full
-    bandwidth broadcast, reduction and scan"). All other collectives use the ring.
+    In elements, with W, N and c as in `traffic`: with the ring, (W−1)·c for an all-gather or a reduce-scatter,
+    2·(W−1)·c for an all-reduce, N for a broadcast or a reduction; the root's (W−1)·c for a gather or a scatter, this
+    rank's for an all-to-all. With the double binary tree, an all-reduce takes 2·N: each rank passes half of the data up
+    as a leaf of one tree, and in the other tree half up and half to each of two children (Sanders, Speck, Träff 2009,
+    "Two-tree algorithms for full bandwidth broadcast, reduction and scan"). All other collectives use the ring.
     """
     name, ranks = spec["collective"], spec["ranks"]
     sizes = [(-(-elements // ranks) * width, elements * width) for elements, width in spec["parts"]]  # chunk and whole
@@ -103,7 +104,7 @@ def _tensor_traffic(spec: OpSpec, elements: int, width: int) -> Traffic:
         at_root = Traffic(0, other_ranks * chunk) if name == "gather" else Traffic(other_ranks * chunk, 0)
         return at_root if rank == root else Traffic(chunk, 0) if name == "gather" else Traffic(0, chunk)
     steps = (rank - root) % ranks if name == "broadcast" else (root - rank) % ranks
-    # steps from this rank to the root or back; the ring's first rank receives nothing, its last sends nothing. A
-    # broadcast begins at the root, a reduction ends there
+    # the ring's first rank receives nothing, its last sends nothing; a broadcast begins at the root, a reduction ends
+    # there. `steps` are from the root to this rank in a broadcast, from this rank to the root in a reduction
     begins, ends = (steps == 0, steps == other_ranks) if name == "broadcast" else (steps == other_ranks, steps == 0)
     return Traffic(0 if ends else whole, 0 if begins else whole)

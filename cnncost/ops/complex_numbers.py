@@ -1,7 +1,7 @@
 """FLOPs of functions of complex numbers, from their formulas in real and imaginary parts.
 
 z = a + bi. A sum is two real sums, a product four products and two sums; elementary functions are expanded into real
-elementary functions, one FLOP each as everywhere. Ref: Abramowitz & Stegun 1964, sections 3.7 and 4.2 to 4.6.
+ones, which count one FLOP each, as everywhere. Ref: Abramowitz & Stegun 1964, sections 3.7 and 4.2 to 4.6.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "sinc": 2 + _SIN + DIVIDE,  # sin(πz)/πz
     "asin": 1 + MULTIPLY + ADD + _SQRT + ADD + _LOG + 1,  # −i·log(iz + √(1 − z²))
     "acos": 1 + MULTIPLY + ADD + _SQRT + ADD + _LOG + 1 + ADD,  # π/2 − asin z
-    "atan": 1 + 3 + 2 * _LOG + ADD + 2,  # i/2·(log(1 − iz) − log(1 + iz)), of which 1 + iz is one sum
+    "atan": 1 + 3 + 2 * _LOG + ADD + 2,  # i/2·(log(1 − iz) − log(1 + iz)); 1 + iz is one real sum
     "asinh": MULTIPLY + 1 + _SQRT + ADD + _LOG,  # log(z + √(z² + 1))
     "acosh": 2 * (1 + _SQRT) + MULTIPLY + ADD + _LOG,  # log(z + √(z + 1)·√(z − 1))
     "atanh": 3 + 2 * _LOG + ADD + 2,  # ½·(log(1 + z) − log(1 − z))
@@ -75,7 +75,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "mse": ADD + MULTIPLY,
     "l1": ADD + _ABS,
     "mse_loss_backward": ADD + 2 * MULTIPLY,
-    "sigmoid_backward": 1 + 2 * MULTIPLY,  # g·conj(y·(1 − y)), of which 1 − y is a sum and a sign
+    "sigmoid_backward": 1 + 2 * MULTIPLY,  # g·conj(y·(1 − y)); 1 − y counts one real sum
     "tanh_backward": 1 + 2 * MULTIPLY,  # g·conj(1 − y²)
     "silu_backward": 2 + _EXP + 1 + _RECIPROCAL + 1 + MULTIPLY + 1 + 2 * MULTIPLY,  # g·conj(σ·(1 + z·(1 − σ)))
 }
@@ -92,7 +92,7 @@ COMPLEX_REDUCTION_FLOPS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs 
     "logsumexp": (
         1 + 1 + _EXP + ADD,
         _LOG + 1 - 1 - ADD,
-    ),  # largest real part n − o, subtract it, exp, sums n − o; log, +
+    ),  # largest real part (n − o), its difference, exp, sums (n − o); log, +
     "count_nonzero": (0, 0),
     "any": (0, 0),
     "all": (0, 0),

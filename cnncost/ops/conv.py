@@ -15,11 +15,11 @@ GEOMETRY: Types = {
     "kernel": INTS, "stride": INTS, "padding": INTS | Literal["same", "valid"], "dilation": INTS, "groups": int,
     "transposed": bool, "output_padding": INTS, "bias": bool,
 }  # fmt: skip
-"""Tuples have one number per spatial axis; `kernel` repeats the weight's sizes."""
+"""Tuples have one number per spatial axis; `kernel` repeats the weight's spatial sizes."""
 
 
 def _geometry_fault(spec: OpSpec) -> str | None:
-    """Return a message if attributes or input don't fit the weight: number of axes, kernel size, channels."""
+    """Return a message if the input or the attributes don't fit the weight: number of axes, kernel size, channels."""
     x, w = spec.inputs[0].shape, spec.inputs[1].shape
     axes = len(w) - 2
     if len(x) not in (axes + 1, axes + 2):
@@ -28,10 +28,10 @@ def _geometry_fault(spec: OpSpec) -> str | None:
         if not isinstance(spec[name], str) and len(spec[name]) != axes:
             return f"expected {axes} numbers in {name!r}, one per spatial axis of the weight, got {spec[name]}"
     if spec["kernel"] != w[2:]:
-        return f"expected the kernel {w[2:]} of the weight, got {spec['kernel']}"
+        return f"expected the weight's kernel size {w[2:]}, got {spec['kernel']}"
     channels, expected = x[len(x) - axes - 1], w[0] if spec["transposed"] else w[1] * spec["groups"]
     if channels != expected:
-        return f"expected {expected} channels of x by weight and groups, got {channels}"
+        return f"expected x to have {expected} channels by weight and groups, got {channels}"
     y, channels = spec.outputs[0].shape, w[1] * spec["groups"] if spec["transposed"] else w[0]
     if len(y) != len(x) or y[-axes - 1] != channels:
         return f"expected y of rank {len(x)} with {channels} channels, got {y}"

@@ -1,9 +1,9 @@
 """Workspaces of convolutions on a CPU: copies in oneDNN's blocked layouts, im2col buffers, copies of gradients.
 
 oneDNN's kernels read images as N,C/8,*X,8 (16 with AVX-512) and weights as K/8,C/8,*R,8,8, but torch passes plain
-layouts. Each operand is copied to blocks; the result is computed in blocks and copied out after the operands' copies
-are freed. Where no blocked kernel fits, oneDNN multiplies matrices of columns (im2col and `gemm`) of C/g·R numbers per
-output position, one image per thread.
+layouts. Each operand is copied to blocks; the result is computed in blocks and copied to a plain layout after the
+operands' copies are freed. If no blocked kernel fits, oneDNN multiplies matrices (im2col and `gemm`) with a column of
+C/g·R numbers for each output position, one image per thread.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _DESCRIPTORS_PER_THREAD, _SHARED_DESCRIPTORS = 4_120, 4_096
 _CACHE = 2**19
 """Maximum bytes of an im2col buffer in forward: the size of a core's L2 cache."""
 _LARGE_KERNEL = 6
-"""With AVX-512, the weights' gradient is copied again for kernels of at least this size that cover the image."""
+"""With AVX-512, the weights' gradient is copied again if the kernel has at least this side and covers the image."""
 _STRIDED_DESCRIPTORS_PER_THREAD = 49_152
-"""Bytes of these descriptors for each thread in the input gradient of a strided convolution."""
+"""Bytes of `brgemm` descriptors for each thread in the input gradient of a strided convolution."""
 
 
 def round_up(size: int, block: int) -> int:
@@ -32,13 +32,13 @@ def round_up(size: int, block: int) -> int:
 
 
 class Conv:
-    """Sizes of one convolution for its kernels: x: N,C,*X; w: K,C/g,*R; y: N,K,*P; if transposed, x and y swapped.
+    """Sizes of one convolution as its kernels see it: x: N,C,*X; w: K,C/g,*R; y: N,K,*P; transposed: x and y swapped.
 
     Attributes:
         x, w, y: bytes of the tensors in their own layouts.
         n, c, k, g: images, input channels, output channels, groups.
         sizes: spatial sizes of x; positions: output positions of one image; slice: those of one slice of a volume.
-        r: number of kernel positions; side: the kernel's longest side; padding: the largest of any axis.
+        r: number of kernel positions; side: the kernel's longest side; padding: the largest along any axis.
         item: bytes per element.
         input_shape: N,C,*X of the call's input; torch inserts an axis of 1 into sequences.
         copied: bytes of contiguous copies of operands that torch makes before it calls a kernel.
@@ -79,17 +79,17 @@ class Conv:
 
     @cached_property
     def strided(self) -> bool:
-        """True if a stride is above 1."""
+        """True if the stride along any axis is above 1."""
         return max(self.spec["stride"], default=1) > 1
 
     @cached_property
     def dilated(self) -> bool:
-        """True if a dilation is above 1."""
+        """True if the dilation along any axis is above 1."""
         return max(self.spec["dilation"], default=1) > 1
 
     @property
     def depthwise(self) -> bool:
-        """True if it is depthwise with one output channel for each input channel."""
+        """True if the convolution is depthwise, with one output channel for each input channel."""
         return 1 < self.g == self.c == self.k
 
     @property
@@ -99,7 +99,7 @@ class Conv:
 
     @property
     def native(self) -> bool:
-        """True if torch runs its own kernel: for float64, small single images, and 1x1 kernels on one thread."""
+        """True if torch runs its own kernel: for float64, small single images, and plain 1x1 kernels on one thread."""
         if self.spec.inputs[0].dtype != "float32":
             return self.item > 4  # oneDNN has kernels for 16 and 32 bits
         kernel = self.spec["kernel"]
@@ -114,7 +114,7 @@ class Conv:
     def columns(self) -> int:
         """Bytes of the im2col buffer of one image or slice; 0 if a 1x1 kernel reads the image directly.
 
-        Torch's own kernel for dilated convolutions always has one.
+        Torch's own kernel for dilated convolutions always has such a buffer.
         """
         if self.r == 1 and not self.strided and not self.padding and not (self.native and self.dilated):
             return 0
@@ -123,7 +123,7 @@ class Conv:
 
     @property
     def avx512(self) -> bool:
-        """True with AVX-512, for which oneDNN has direct kernels in cases that otherwise go through im2col."""
+        """True with AVX-512, for which oneDNN has direct kernels in cases that otherwise need im2col."""
         return self.kernels.lanes == 16
 
     @property
@@ -145,7 +145,7 @@ class Conv:
 
     @property
     def in_blocks(self) -> bool:
-        """True if each group has a whole number of blocks, or there is one group."""
+        """True if there is one group, each group's channels fill whole blocks, or the convolution is depthwise."""
         whole = self.c // self.g % self.block == self.k // self.g % self.block == 0
         return self.g == 1 or self.depthwise or whole
 
@@ -154,7 +154,7 @@ class Conv:
         return nbytes // channels * round_up(channels, self.block)
 
     def blocked_weights(self, flat: bool = False) -> int:
-        """Bytes of the weights in blocks; `flat`: the few input channels are not padded."""
+        """Bytes of the weights in blocks; with `flat`, the input channels are few and not padded."""
         if self.depthwise:
             return round_up(self.g, self.block) * self.r * self.item
         if self.g > 1:  # with groups, kernels on blocks run only if nothing is padded (`in_blocks`)
@@ -172,7 +172,7 @@ class Conv:
 
     @property
     def clone(self) -> int:
-        """Bytes of a copy of the weights in channels-last order, for images in this order; 0 if they have it, too."""
+        """Bytes of a channels-last copy of the weights for channels-last images; 0 if their plain order is the same."""
         return self.w if self.channels_last and self.r > 1 and self.c > self.g else 0
 
 
@@ -182,7 +182,7 @@ def _whole_registers(channels: int, lanes: int) -> int:
 
 
 def conv(spec: OpSpec, kernels: Kernels) -> int:
-    """Return the bytes of forward: the larger of two moments.
+    """Return forward's workspace in bytes: the larger of two moments.
 
     First the blocked operands and the blocked result are alive, then the blocked and the plain result.
     """
@@ -200,7 +200,7 @@ def conv(spec: OpSpec, kernels: Kernels) -> int:
 
 
 def _native(c: Conv) -> int:
-    """Return the bytes of torch's own kernel: columns of all images, or with groups, results before they are joined."""
+    """Return the bytes of torch's own kernel: all images' columns, or with groups, results before concatenation."""
     return c.clone + (max(c.y, c.x // c.g) if c.g > 1 else c.n * c.columns)
 
 
@@ -217,7 +217,7 @@ def _forward(c: Conv) -> int:
 
 
 def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
-    """Return the bytes of backward: the input's gradient is computed first, and stays alive during the weight's."""
+    """Return backward's workspace in bytes: the input's gradient comes first, and is alive during the weight's."""
     grad, x = spec.inputs[0], spec.inputs[1]
     if not grad.numel or not x.numel:
         return 0
@@ -225,7 +225,7 @@ def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
     outputs = (x.nbytes if spec["of_input"] else 0) + (c.w if spec["of_weight"] else 0)
     if c.native:
         images = c.n if c.axes == 3 else 1  # volumes are unfolded all at once (`slow_conv3d_backward`)
-        buffers = images * c.columns if c.g == 1 else outputs  # with groups, gradients before they are joined
+        buffers = images * c.columns if c.g == 1 else outputs  # with groups, gradients before concatenation
         return c.copied + c.clone + buffers
     input_peak = _forward if c.transposed else _input_gradient
     of_input = input_peak(c) if spec["of_input"] else 0
@@ -253,7 +253,7 @@ def _input_gradient(c: Conv) -> int:
         weights = c.w // c.c * _whole_registers(c.c // c.g, c.block) * c.g
         return max(grad + weights + c.x + _STRIDED_DESCRIPTORS_PER_THREAD * c.kernels.threads, 3 * c.x)
     result = c.blocked(c.x, c.c)
-    copy = result if c.transposed and c.spec["bias"] and c.spec.kind == "conv" else 0  # in which the bias is added
+    copy = result if c.transposed and c.spec["bias"] and c.spec.kind == "conv" else 0  # to add the bias
     return max(c.blocked(c.y, c.k) + c.blocked_weights() + result + copy, result + c.x)
 
 
@@ -275,7 +275,7 @@ def _weight_gradient(c: Conv) -> int:
     flat = c.c in (1, 3) and c.g == 1
     result = c.blocked_weights(flat)
     source = 0 if flat else c.blocked(c.x, c.c)
-    # measured; which kernel does it is not known
+    # measured; it is not known which kernel does this
     copied_again = c.avx512 and c.positions == 1 and c.side >= _LARGE_KERNEL
     return max(source + c.blocked(c.y, c.k) + result, result + c.w * (1 + copied_again))
 

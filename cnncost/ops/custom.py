@@ -1,4 +1,4 @@
-"""Modules and functions with the user's own rule: the op carries the rule's result."""
+"""Calls of modules and functions with a user's rule: the op carries the rule's result."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from cnncost.ops.registry import Cost, Term
 def custom(spec: OpSpec) -> Cost:
     """Return the cost that the module's or function's rule returned for this call.
 
-    Attributes: terms, each (label, ((name, factor), …), flops per item, mac); read, written: bytes, None for every
-    input read once and every output written once.
+    Attributes: terms, each (label, ((name, factor), …), flops per item, mac); read, written: bytes, or None if every
+    input is read once or every output written once.
     """
     terms = tuple(Term(*term) for term in spec["terms"])
     read, written = spec["read"], spec["written"]

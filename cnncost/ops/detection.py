@@ -13,7 +13,7 @@ BILINEAR = 7
 SPREAD = 8
 """FLOPs per gradient of a sampled element: it is weighted for four pixels, and added to them."""
 SLOPE = 7
-"""FLOPs per coordinate and sampled element: two differences, two products, a sum; times the gradient, summed."""
+"""FLOPs per coordinate and sampled element: two differences, two products, a sum; then a product and a sum."""
 LOCATION = 12
 """FLOPs per sampled location on two axes, as in `sample`: 4·2 for the coordinates' fractions, four products of them."""
 
@@ -30,10 +30,10 @@ DEFORMABLE: Types = {
     attributes={"boxes": int},
 )
 def nms(spec: OpSpec) -> Cost:
-    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as if no box were suppressed before.
+    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as if no box were suppressed.
 
     Attribute: boxes N. A pair: 2 maxima, 2 minima, 2 differences, 2 comparisons with 0, a product, a sum and a
-    difference of areas, a division, a comparison. Kernels skip suppressed boxes, which depend on the data.
+    difference of areas, a division, a comparison. Kernels skip suppressed boxes; how many depends on the data.
     """
     n = spec["boxes"]
     return cost(spec, flops("areas", 3, "N", n), flops("overlaps", 13, "pairs", n * (n - 1) // 2))
@@ -47,8 +47,8 @@ def nms(spec: OpSpec) -> Cost:
 def roi_align(spec: OpSpec) -> Cost | None:
     """FLOPs = Y·s²·(7 + 1) + K·P·Q·s²·12: bilinear samples, their mean (sum and division), locations.
 
-    Shapes: rois: K,5; y: K,C,P,Q with Y elements. Attribute: samples s per bin and axis; 0 if it depends on the
-    regions' sizes: then the count can't be computed from shapes. Ref: He et al. 2017, section 3.
+    Shapes: rois: K,5; y: K,C,P,Q with Y elements. Attribute: samples s per bin and axis; 0 if they depend on the
+    regions' sizes, so that shapes don't determine the count. Ref: He et al. 2017, section 3.
     """
     if not spec["samples"]:
         return None
@@ -114,9 +114,10 @@ def roi_align_backward(spec: OpSpec) -> Cost | None:
 def deform_conv_backward(spec: OpSpec) -> Cost:
     """MACs = 2·N·K·P·(C/g)·R: the gradients of the samples and of the weight.
 
-    Further FLOPs, per sampled element: sampling it again 7; adding its weighted gradient to four pixels 8; for each
-    coordinate of its location the slope 5, times g and summed 2; with a mask 1 more for each of these, and 9 for the
-    mask's own gradient (a sample, times g and summed). 12 per location in each of the three; N·K·P sums for the bias.
+    Further FLOPs per sampled element: sampling it again 7; adding its weighted gradient to four pixels 8; for each
+    coordinate of its location, the slope 5 and its product with g, summed, 2; with a mask, 1 more for each of these
+    three, and 9 for the mask's gradient (the sample 7; its product with g, summed, 2). 12 per location for each of the
+    three; N·K·P sums for the bias.
     Shapes: g: N,K,P,Q; x: N,C,H,W; w: K,C/g,R,S. Attributes: as for deform_conv. Ref: Dai et al. 2017, section 2.
     """
     g, (n, c, *_), w = spec.inputs[0].shape, spec.inputs[1].shape, spec.inputs[2].shape

@@ -1,4 +1,4 @@
-"""Memory of the kernels that torch has for whole encoder layers on a CPU.
+"""Memory of torch's fused CPU kernels for multi-head attention and whole encoder layers.
 
 Ref: `native_multi_head_attention_cpu` and `transformer_encoder_layer_forward` in ATen's native/transformers.
 """
@@ -16,9 +16,9 @@ class SelfAttention(NamedTuple):
 
     Attributes:
         batch, length, width, heads: B, L, D and H of an input B,L,D.
-        item: bytes of an element.
-        masked: bytes of the boolean copy of the mask; None without a mask.
-        weights: whether the attention weights are returned; average: and averaged over heads.
+        item: bytes per element.
+        masked: bytes of the boolean copy of the mask, 0 for a boolean mask; None without a mask.
+        weights: whether the attention weights are returned; average: whether they are averaged over heads.
     """
 
     batch: int
@@ -32,7 +32,7 @@ class SelfAttention(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Bytes of a tensor like the input."""
+        """Bytes of a tensor of the input's shape and dtype."""
         return self.batch * self.length * self.width * self.item
 
     @property
@@ -42,13 +42,13 @@ class SelfAttention(NamedTuple):
 
 
 def attention_moments(sizes: SelfAttention) -> tuple[int, ...]:
-    """Return the bytes that the kernel holds besides its inputs, its result included, at each moment of interest.
+    """Return the bytes that the kernel holds at each moment of interest, including its result but not its inputs.
 
-    It holds queries, keys and values to the end: first with the product that they are split from, then with the scores,
-    last with the weighted values in the input's layout and their projection. (Before, the weighted values are written
-    over the queries.) Returned weights are the scores, kept to the end. With `average`, their mean over heads is
-    allocated next to the projection, when the weighted values are freed. A masked softmax makes a second tensor of
-    scores and converts the mask to bool; without a mask it works in place.
+    Queries, keys and values are alive until the end: first together with the product that they are split from, then
+    with the scores, last with the weighted values in the input's layout and their projection. (Until then, the weighted
+    values are written over the queries.) If weights are returned, the scores, too, are alive until the end. With
+    `average`, their mean over heads is allocated next to the projection, after the weighted values are freed. A masked
+    softmax allocates a second tensor of scores and converts the mask to bool; without a mask it works in place.
     """
     tokens, scores = sizes.tokens, sizes.scores
     split = 3 * tokens  # queries, keys and values
@@ -63,13 +63,13 @@ def attention_moments(sizes: SelfAttention) -> tuple[int, ...]:
 def layer_moments(sizes: SelfAttention, ffn: int, norm_first: bool) -> tuple[int, ...]:
     """Return the bytes that an encoder layer's kernel holds, like `attention_moments`.
 
-    The last moment is within the feed-forward network: the network's input (kept for the residual), its hidden
-    activations and its result.
+    The last moment is within the feed-forward network: its input (held for the residual), its hidden activations and
+    its result are alive.
 
     Args:
-        sizes: of its attention.
-        ffn: width F of the feed-forward network, whose activation works in place.
-        norm_first: whether norms precede attention and feed-forward network, which then hold the normed input, too.
+        sizes: sizes of the layer's attention.
+        ffn: width F of the feed-forward network, whose activation function works in place.
+        norm_first: whether norms precede attention and feed-forward network, so that the normed input is held, too.
     """
     residual = result = sizes.tokens
     hidden = sizes.batch * sizes.length * ffn * sizes.item
@@ -78,13 +78,13 @@ def layer_moments(sizes: SelfAttention, ffn: int, norm_first: bool) -> tuple[int
 
 
 def fused_moments(fused: FusedNodes) -> tuple[int, ...]:
-    """Return the bytes that a kernel holds besides its inputs, its result included, at each moment of interest.
+    """Return the bytes that a kernel holds at each moment of interest, including its result but not its inputs.
 
-    Its sizes are those of SelfAttention, those of `layer_moments` for a `layer`, and `converted`: bytes of masks that
-    are converted for it.
+    `fused.sizes` has the attributes of SelfAttention, for a `layer` also the arguments of `layer_moments`, and
+    `converted`: bytes of masks that are converted for the kernel.
 
     Raises:
-        GraphError: not such a kernel, or a size is missing.
+        GraphError: the kernel is neither `attention` nor `layer`, or a size is missing or unknown.
     """
     sizes: dict[str, Any] = dict(fused.sizes)
     try:

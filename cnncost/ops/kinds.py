@@ -1,4 +1,4 @@
-"""Declarations of op kinds: everything that is known of a kind, in one place.
+"""Declarations of op kinds: everything that is known about a kind, in one place.
 
 A kind is the Graph's name for what an op does, whatever a framework calls it. A declaration decorates the cost rule:
 
@@ -38,7 +38,7 @@ from cnncost.ops.workspace import workspace as workspace_rule
 from cnncost.session import SESSION
 
 Check: TypeAlias = "Callable[[OpSpec], str | None]"
-"""Function that returns a message `expected …, got …` for a spec that is wrong though its roles and attributes fit."""
+"""Function that returns a message `expected …, got …` for a spec whose shapes and attributes contradict each other."""
 Types: TypeAlias = "Mapping[str, object]"
 """Attribute names and their types: `int`, `int | None`, `tuple[int, ...]`, `Literal["max", "avg"]`, …"""
 
@@ -53,7 +53,7 @@ operand is packed by CPU libraries, zeros in its factors can be counted, and two
 
 INTS = tuple[int, ...]
 LAYOUT = Literal["channels_last", "strided", "strided_last"]
-"""Memory layout of an operand that isn't contiguous; it decides which kernel runs.
+"""Memory layout of an operand that isn't contiguous; it determines which kernel runs.
 
 `strided` has gaps or another order of axes; `strided_last` has gaps, and strides in channels-last order.
 """
@@ -64,9 +64,9 @@ class Role(NamedTuple):
 
     Attributes:
         name: what the tensor is.
-        least, most: smallest and largest rank that it may have; `most` is None if there is no limit.
-        needed: whether there has to be one.
-        many: whether there may be several.
+        least, most: smallest and largest rank allowed; `most` is None if there is no maximum.
+        needed: whether at least one tensor is required.
+        many: whether several are allowed.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Role(NamedTuple):
 
 
 def one(name: str, *ranks: int | None) -> Role:
-    """Declare exactly one tensor: of any rank, of one given rank, or of a rank in a range (None: no maximum)."""
+    """Declare exactly one tensor: of any rank, of the given rank, or of a rank in a range (None: no maximum)."""
     return Role(name, *_ranks(ranks))
 
 
@@ -110,7 +110,7 @@ def _ranks(ranks: tuple[int | None, ...]) -> tuple[int, int | None]:
 
 
 class Kind(NamedTuple):
-    """A declared kind. Its rules are in the registries that the passes read, where a user's rule may replace one."""
+    """A declared kind. Its rules are in the registries that passes look them up in; a user's rule may replace one."""
 
     name: str
     inputs: tuple[Role, ...]
@@ -124,15 +124,15 @@ class Kind(NamedTuple):
 
 ReachRule: TypeAlias = "str | Callable[[OpSpec], Any]"
 REACHES: dict[str, ReachRule] = {}
-"""Declared reach rules by kind; `ops.reach` looks them up. Rules given by name are imported at their first use, because
-most reports need none."""
+"""Declared reach rules by kind; `ops.reach` looks them up. Rules given by name are imported on first use, because most
+reports need none."""
 _KINDS: dict[str, Kind] = {}
 _HAVING: dict[Trait, set[str]] = {trait: set() for trait in get_args(Trait)}
 """Kinds by trait."""
 NO_ATTRIBUTES: Types = MappingProxyType({})
 ANY_OUTPUTS = (some("y"),)
 ANY_KIND: Types = MappingProxyType({"scratch": int, "scratch_unknown": bool})
-"""Attributes that ops of every kind may have: temporary bytes that a front end has measured, or failed to."""
+"""Attributes that ops of every kind may have: temporary bytes that a front end measured, or that it couldn't."""
 
 
 def kind(
@@ -150,20 +150,20 @@ def kind(
         attributes: the attributes that each of its ops has, and their types.
         optional: the attributes that may be missing, and their types.
         reach: rule for which input positions each output position depends on: a function, or the name of one in
-            `ops.reach`, as `"space.conv"`. Without it, receptive fields after the op are unknown.
-        scratch: rule for the temporary bytes that the algorithm allocates; without it, there are none.
-        workspace: rule for the bytes that its CPU kernel allocates, an estimate; without it, there are none.
+            `ops.reach`, such as `"space.conv"`. If None, receptive fields after the op are unknown.
+        scratch: rule for the temporary bytes that the algorithm allocates; if None, there are none.
+        workspace: rule that estimates the bytes that the CPU kernel allocates; if None, there are none.
         check: further check of shapes and attributes. It runs once per distinct spec of each analysis.
         reach_check: check of attributes that only the reach rule reads; it runs in `verify_graph`.
         traits: what else passes need to know; see `Trait`.
 
     Raises:
-        ValueError: the kind is declared already, or has a rule; a trait does not exist.
+        ValueError: the kind is already declared or has a rule; a trait does not exist.
     """
     if unknown := [trait for trait in traits if trait not in _HAVING]:
         raise ValueError(f"kind({name!r}): trait {unknown[0]!r} does not exist; expected one of {', '.join(_HAVING)}")
     if name in _KINDS:
-        raise ValueError(f"kind({name!r}): it is declared already; to replace only its rule, use rule(…, replace=True)")
+        raise ValueError(f"kind({name!r}): already declared; to replace only its rule, use rule(…, replace=True)")
 
     def declare(cost: registry.Rule) -> registry.Rule:
         declaration = Kind(
@@ -206,7 +206,7 @@ def declared() -> tuple[str, ...]:
 
 
 def fits(value: object, expected: object) -> bool:
-    """True if an attribute's value has the declared type. An int is accepted as a float; a bool is not an int."""
+    """True if an attribute's value has the declared type. An int counts as a float; a bool doesn't count as an int."""
     origin, arguments = get_origin(expected), get_args(expected)
     if expected is object:
         return True

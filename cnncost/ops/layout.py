@@ -13,7 +13,7 @@ from cnncost.ops.registry import Cost, cost, flops, reals_per_element
 
 
 def _moves_fault(spec: OpSpec) -> str | None:
-    """Return a message on a move (`reach/moves.py`) whose name or arguments are wrong.
+    """Return a message about a move (`reach/moves.py`) whose name or arguments are wrong.
 
     `verify_graph` checks the shapes that moves lead to.
     """
@@ -39,8 +39,8 @@ def _moves_fault(spec: OpSpec) -> str | None:
 def layout(spec: OpSpec) -> Cost:
     """0: shapes, strides and copies.
 
-    Attributes: copy: whether elements are copied (a view reads and writes nothing); moves; zeroes: whether it sets
-    elements to zero or adds zeros, other than by moves (`tril`, `diag_embed`); densifies: whether it stores a sparse
+    Attributes: copy: whether elements are copied (a view reads and writes nothing); moves; zeroes: whether the op sets
+    elements to zero or adds zeros other than by moves (`tril`, `diag_embed`); densifies: whether it stores a sparse
     tensor's zeros.
     """
     return cost(spec) if spec["copy"] else cost(spec, read=0, written=0)
@@ -53,10 +53,10 @@ def layout(spec: OpSpec) -> Cost:
     reach="elements.create",
 )
 def create(spec: OpSpec) -> Cost:
-    """0: a tensor filled with constants, a range or random numbers; nothing is read.
+    """0: a tensor filled with constants, a range or random numbers; no bytes count as read.
 
-    Attributes: reads: indices of the inputs whose elements are parameters of the distributions that the elements are
-    drawn from; joint: whether all positions of the last axis are drawn together, as from a Dirichlet distribution.
+    Attributes: reads: indices of the inputs that are parameters of the distributions from which elements are drawn;
+    joint: whether all positions of the last axis are drawn together, as from a Dirichlet distribution.
     """
     return cost(spec, read=0)
 
@@ -68,9 +68,9 @@ def create(spec: OpSpec) -> Cost:
     reach="elements.dropout",
 )
 def dropout(spec: OpSpec) -> Cost:
-    """0: identity at inference, and in train mode a mask that is not part of the network's function.
+    """0: in eval mode the identity; in train mode a random mask that is not part of the network's function.
 
-    Srivastava et al. 2014, section 4. Both modes count the same, so that a model costs the same in both.
+    Srivastava et al. 2014, section 4. Both modes have the same FLOPs, so a model costs the same in both.
     """
     return cost(spec) if spec["training"] else cost(spec, read=0, written=0)
 
@@ -85,7 +85,7 @@ def dropout(spec: OpSpec) -> Cost:
 def gather(spec: OpSpec) -> Cost:
     """0: elements selected by index (embedding, index_select, gather); the selected ones are read and written.
 
-    Attributes: fn: how indices are interpreted, as by torch's function of this name; dim or axes: the indexed axes;
+    Attributes: fn: the torch function that interprets indices in the same way; dim or axes: the indexed axes;
     positions: known indices, for each index tensor as runs of (first, count, step); picked: the shape of the index. A
     lookup reads as many elements of the table as it returns, not the whole table.
     """
@@ -117,7 +117,7 @@ def scatter(spec: OpSpec) -> Cost:
     attributes={"indices": int, "bags": int, "width": int, "mean": bool, "weighted": bool},
 )
 def bag(spec: OpSpec) -> Cost:
-    """FLOPs = (I − B)·D sums of I looked-up rows of width D in B bags; a mean adds B·D divisions, weights I·D products.
+    """FLOPs = (I − B)·D to add I looked-up rows of width D in B bags; means: B·D divisions; weights: I·D products.
 
     Attributes: indices I, bags B, width D, mean, weighted.
     """

@@ -1,7 +1,7 @@
-"""Dense linear algebra by textbook counts: leading terms, as LAPACK's own benchmarks state them.
+"""Dense linear algebra by textbook counts: leading terms, as in LAPACK's own benchmarks.
 
 Ref: Golub & Van Loan 2013, Matrix Computations, 4th edition; Blackford & Dongarra, LAPACK Working Note 41, appendix C.
-Counts are FLOPs and not multiply-accumulates; for complex numbers four times as many.
+Counts are FLOPs, not MACs, except for the product in a pseudoinverse; complex numbers count four times as much.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _svd(m: int, n: int, vectors: bool, full: bool) -> int:
 
 
 def _least_squares(m: int, n: int, k: int) -> int:
-    """QR, and per right-hand side reflections 4mn − 2n² and a triangle n² (section 5.3); the same for a wide A."""
+    """QR, and per right-hand side reflections 4mn − 2n² and a triangular solve n² (section 5.3); for a wide A, too."""
     m, n = max(m, n), min(m, n)
     return _qr(m, n) + k * (4 * m * n - n * n)
 
@@ -63,10 +63,10 @@ def _least_squares_by_svd(m: int, n: int, k: int) -> int:
 def linalg(spec: OpSpec) -> Cost | None:
     """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangular solve n²k, and others.
 
-    Attributes: fn; m, n; matrices; k right-hand sides or reflections; vectors (whether they are computed), full (all
-    columns of Q, U and V). Symmetric eigenvalues 4n³/3, with vectors 9n³ (section 8.3); general ones 10n³, 25n³
-    (section 7.5); symmetric indefinite factors LDLᵀ n³/3 (section 4.4); an inverse from Cholesky factors 2n³/3
-    (xPOTRI); r reflections of m rows times n columns 4mnr − 2nr² (section 5.1).
+    Attributes: fn; m, n; matrices; k right-hand sides or reflections; vectors (whether vectors or Q are computed), full
+    (whether all columns of Q, U and V are). Symmetric eigenvalues 4n³/3, with vectors 9n³ (section 8.3); general ones
+    10n³, with vectors 25n³ (section 7.5); symmetric indefinite factors LDLᵀ n³/3 (section 4.4); an inverse from
+    Cholesky factors 2n³/3 (xPOTRI); r reflections of m rows times n columns 4mnr − 2nr² (section 5.1).
     """
     m, n, k = spec["m"], spec["n"], spec["k"]
     vectors, full = spec["vectors"], spec["full"]
@@ -102,7 +102,7 @@ def linalg(spec: OpSpec) -> Cost | None:
     attributes={"m": int, "n": int, "matrices": int, "hermitian": bool},
 )
 def pinv(spec: OpSpec) -> Cost:
-    """V·Σ⁺·Uᴴ: the SVD 14mn² + 8n³ (Hermitian 9n³), Σ's reciprocals, V·Σ⁺, and m·n·r MACs for the product.
+    """V·Σ⁺·Uᴴ: the SVD 14mn² + 8n³ (Hermitian: 9n³), reciprocals of Σ, V·Σ⁺, and m·n·r MACs for the product with Uᴴ.
 
     Attributes: m, n; matrices; hermitian. r is the shorter side. Ref: section 5.5.2.
     """

@@ -1,4 +1,4 @@
-"""Losses that are more than an elementwise distance."""
+"""Losses that are not a reduction of an elementwise distance."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CTC: Types = {"sequences": int, "transitions": int, "steps": int, "classes": int
     attributes=CTC,
 )
 def ctc(spec: OpSpec) -> Cost:
-    """FLOPs = 13·Σ (Tₙ − 1)·(2Sₙ + 1) + 9·N: log α of each step and state from three of the step before.
+    """FLOPs = 13·Σ (Tₙ − 1)·(2Sₙ + 1) + 9·N: log α of each step and state from three of the previous step.
 
     Attributes: sequences N, of Tₙ steps and Sₙ labels; transitions: the sum Σ (Tₙ − 1)·(2Sₙ + 1). The states are the
     labels and the blanks around them; predecessors that a repeated label excludes count, too. At the end, two states
-    are joined (8) and the result is negated (1).
+    are combined (8) and the result is negated (1).
     Ref: Graves et al. 2006, equations 6 to 8, in logarithms.
     """
     return cost(
@@ -46,7 +46,7 @@ def ctc(spec: OpSpec) -> Cost:
 def ctc_backward(spec: OpSpec) -> Cost:
     """FLOPs = (13 + 1 + 8)·Σ (Tₙ − 1)·(2Sₙ + 1) + 2·N + 6·C·Σ Tₙ: log β, log αβ, its sum by class, and the gradient.
 
-    Attributes: as for the loss; steps Σ Tₙ; classes C. The two states of the last step have only an αβ. A gradient is
+    Attributes: as for the loss; steps Σ Tₙ; classes C. The last step's two states need only their αβ. A gradient is
     g·(exp(log p) − exp(Σαβ + l − log p)). Ref: Graves et al. 2006, equations 9 to 16, in logarithms.
     """
     return cost(

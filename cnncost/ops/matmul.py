@@ -1,7 +1,7 @@
-"""Matrix products: linear layers, matmul in all its forms, grouped (mixture of experts).
+"""Matrix products: linear layers, matmul in all its variants, grouped products (mixture of experts).
 
-A multiply-accumulate of complex numbers is four of real ones, (a + bi)·(c + di) = (ac − bd) + (ad + bc)i, and so eight
-FLOPs; a sum of two complex numbers is two.
+A complex multiply-accumulate is four real ones, (a + bi)·(c + di) = (ac − bd) + (ad + bc)i, and so eight FLOPs; a sum
+of two complex numbers is two.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ def bilinear(spec: OpSpec) -> Cost:
     attributes={"sizes": INTS, "has": tuple[tuple[bool, ...], ...], "summed": INTS, "unrolled": int},
 )
 def trilinear(spec: OpSpec) -> Cost:
-    """Σ i₁·i₂·i₃ over some axes, by two products per position on one axis: i₁ with i₂, and the result with i₃.
+    """Σ i₁·i₂·i₃ over some axes, with two products for each position of one axis: i₁ and i₂, and their result and i₃.
 
-    Attributes: sizes (of all axes), has (three tuples: the axes each input has; it is broadcast over the others),
-    summed (axes), unrolled (the axis whose U positions are processed one by one). The first product is summed over the
-    axes that i₃ lacks, the second over the others. A product without a sum counts as FLOPs, as nothing is accumulated;
-    along an axis that only one factor has, that factor is summed first. Ref: _trilinear and sumproduct_pair in ATen's
-    native/Linear.cpp. Bilinear layers and their derivatives are computed with it.
+    Attributes: sizes (of all axes), has (for each of the three inputs, which axes it has; it is broadcast over the
+    others), summed (axes), unrolled (the axis whose U positions are processed one by one). The first product is summed
+    over the axes that i₃ lacks, the second over the others. A product without a sum counts FLOPs only, because nothing
+    is accumulated; if only one factor has a summed axis, that factor is summed first. Ref: _trilinear and
+    sumproduct_pair in ATen's native/Linear.cpp, which compute bilinear layers and their derivatives.
     """
     sizes, (has_1, has_2, has_3), summed, axis = spec["sizes"], spec["has"], spec["summed"], spec["unrolled"]
     axes = [d for d in range(len(sizes)) if d != axis]
@@ -128,7 +128,7 @@ def _product_fault(spec: OpSpec) -> str | None:
     traits=("product",),
 )
 def matmul(spec: OpSpec) -> Cost:
-    """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.
+    """MACs = B·M·K·N; the addend of addmm, baddbmm and similar ops is one FLOP per output.
 
     Attributes: batch, m, k, n, after broadcasting the batch axes; bias: whether an addend is added; addend: whether the
     first input is the addend (which addmm takes even if β is 0), not a factor; integer: a product of 8-bit integers,
@@ -151,7 +151,7 @@ def matmul(spec: OpSpec) -> Cost:
 def grouped_matmul(spec: OpSpec) -> Cost:
     """MACs = T·K·N: each of T rows is multiplied by the matrix of its own group, as in a mixture of experts.
 
-    Attributes: rows T, k, n, bias. The number of experts doesn't matter, only the rows routed to them.
+    Attributes: rows T, k, n, bias. The number of experts doesn't matter, only how many rows are routed to them.
     """
     rows, k, n = spec["rows"], spec["k"], spec["n"]
     main = macs("T", rows, "K", k, "N", n)

@@ -1,7 +1,7 @@
-"""Normalisation.
+"""Normalization.
 
-Per-group scalars (a division, ε and a root per group) are left out of the counts, except for the RMS norm, whose
-parts autograd records individually.
+Scalars per group (a division, ε and a root) are left out of the counts, except for RMS norm, whose parts autograd
+records individually.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCALE_SHIFT = 2
 
 
 def _axes_fault(spec: OpSpec) -> str | None:
-    """Return a message if layer or RMS norm lacks its number of normalised last axes, or group norm its groups."""
+    """Return a message if layer or RMS norm lacks its number of normalized last axes, or group norm its groups."""
     attribute = {"layer": "axes", "rms": "axes", "group": "groups"}.get(spec["fn"])
     if attribute is not None and spec.get(attribute) is None:
         return f"{spec['fn']} norm needs the attribute {attribute!r} (int), got {[name for name, _ in spec.attrs]}"
@@ -45,9 +45,9 @@ def norm(spec: OpSpec) -> Cost:
     Attributes: fn (batch, layer, group, instance, rms), affine, statistics (whether they are computed
     from the data). Ref: Ioffe & Szegedy 2015; Ba et al. 2016; Wu & He 2018; Ulyanov et al. 2016;
     Zhang & Sennrich 2019.
-    Batch norm with running statistics is one multiplication and one addition, as inference folds the
+    Batch norm with running statistics is one multiplication and one addition, because inference folds the
     statistics into scale and shift; train mode counts the same, so that a model costs the same in both.
-    Without running statistics it is an instance of the general case.
+    Without running statistics, it counts like the other norms.
     """
     n = spec.inputs[0].numel
     if spec["fn"] == "rms":  # x², sum, · 1/rms, · scale; a division by the width, ε, √ and 1/x per row, minus a sum
@@ -85,7 +85,7 @@ def weight_norm(spec: OpSpec) -> Cost:
     attributes={"elements": int},
 )
 def renorm(spec: OpSpec) -> Cost:
-    """FLOPs = 3·E: the squares and sums of a norm for each slice, and its scaling, as if each exceeded the maximum.
+    """FLOPs = 3·E: squares and sums for each slice's norm, and its scaling, as if each norm exceeded the maximum.
 
     Attribute: elements E.
     """

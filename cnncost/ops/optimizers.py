@@ -1,6 +1,6 @@
-"""Fused optimizer step: one kernel per parameter, as with `fused=True`.
+"""Fused optimizer steps: one op per parameter, as with `fused=True`.
 
-Scalars that are equal for all elements (bias corrections, a decaying learning rate) are computed once and not counted.
+Scalars that all elements share (bias corrections, a decaying learning rate) are computed once and not counted.
 Ref: ATen's native/cpu/FusedAdamKernel.cpp, FusedSGDKernel.cpp, FusedAdagradKernel.cpp.
 """
 
@@ -29,7 +29,7 @@ from cnncost.ops.registry import Cost, cost, flops
     },
 )
 def optimizer_step(spec: OpSpec) -> Cost:
-    """FLOPs = c·E for E elements, c the FLOPs of the update's enabled terms.
+    """FLOPs = c·E for E elements, where c sums the FLOPs of the update's enabled terms.
 
     Shapes: inputs are the parameter, its gradient, and its state, each of E elements (a step count has one).
     Attributes: fn (adam, adamw, sgd, adagrad); decay, maximize, amsgrad, nesterov, unscales: whether that term is

@@ -2,7 +2,7 @@
 
 The convention: one FLOP for each arithmetic operation, comparison, elementary function (exp, log, sqrt, tanh, erf, sin,
 pow, …) and special function (gamma, Bessel, Airy functions, orthogonal polynomials of any degree) on floating-point
-numbers. A composite function counts the operations of its definition. Selecting, copying, logic and all arithmetic on
+numbers. A composite function counts the operations of its definition. Selection, copies, logic and all arithmetic on
 integers count 0.
 """
 
@@ -88,12 +88,12 @@ FLOPS: dict[str, int] = {
     "smooth_l1": 5,  # |x − y|, compare, ½·d²/β
     "huber": 5,
     "mvlgamma": 1,
-    "bce": 6,  # −(t·log p + (1 − t)·log(1 − p)) with the logs
+    "bce": 6,  # −(t·log p + (1 − t)·log(1 − p)): two logs, 1 − t, two products, a sum
     "bce_logits": 7,  # (1 − t)·x + log(1 + exp(−x))
     "multi_margin": 4,  # max(0, margin − x_y + x), summed
     "kl": 4,  # t·(log t − x)
     "soft_margin": 4,  # log(1 + exp(−t·x))
-    # Derivatives, including the product with the incoming gradient, unless this is only selected.
+    # Derivatives, including the product with the incoming gradient, unless the gradient is only selected.
     "threshold_backward": 1,  # compare
     "hardtanh_backward": 2,
     "hardshrink_backward": 2,
@@ -131,10 +131,10 @@ FLOPS: dict[str, int] = {
     reach="elements.pointwise",
 )
 def pointwise(spec: OpSpec) -> Cost | None:
-    """FLOPs = c·E for E output elements, c the function's own count; 0 on integers and booleans.
+    """FLOPs = c·E for E output elements, where c is the function's count; 0 on integers and booleans.
 
     Attribute: fn. Inputs are broadcast; the products of an elementwise multiplication are not MACs,
-    as nothing is accumulated. Functions of complex numbers have their own counts.
+    because nothing is accumulated. Functions of complex numbers have their own counts.
     """
     each = (COMPLEX_FLOPS if any(t.complex for t in spec.inputs + spec.outputs) else FLOPS).get(spec["fn"])
     if each is None:

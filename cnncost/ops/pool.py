@@ -1,4 +1,4 @@
-"""Pooling. Windows at the border count in full, as zero-padded positions of a convolution do."""
+"""Pooling and resampling. Windows at the border count in full, like a convolution's zero-padded positions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POOL: Types = {
     "fn": Literal["max", "avg"], "kernel": INTS, "stride": INTS | None, "padding": INTS | None,
     "dilation": INTS | None, "ceil": bool,
 }  # fmt: skip
-"""One number per spatial axis; None where windows lie at random positions (fractional pooling)."""
+"""Tuples have one number per spatial axis; None if windows lie at random positions (fractional pooling)."""
 
 
 @kind(
@@ -55,9 +55,9 @@ def pool(spec: OpSpec) -> Cost:
     workspace=window_workspace.adaptive_pool,
 )
 def adaptive_pool(spec: OpSpec) -> Cost:
-    """FLOPs = N·C·(ΣR − P) for a maximum, N·C·ΣR for an average, ΣR over the windows' true sizes.
+    """FLOPs = N·C·(ΣR − P) for a maximum, N·C·ΣR for an average, where ΣR sums the windows' actual sizes.
 
-    Window i of P over X positions is [⌊iX/P⌋, ⌈(i+1)X/P⌉); windows overlap where P does not divide X.
+    Window i of P over X positions is [⌊iX/P⌋, ⌈(i+1)X/P⌉); windows overlap if P does not divide X.
     Shapes: x: N,C,*X; y: N,C,*P. Attributes: fn, axes.
     """
     x, y, axes = spec.inputs[0].shape, spec.outputs[0].shape, spec["axes"]
@@ -94,7 +94,7 @@ def covered(size: int, out: int) -> int:
 def resize(spec: OpSpec) -> Cost:
     """FLOPs = E·(2·tᵈ − 1): each of E outputs weights tᵈ inputs, t taps per axis (linear 2, cubic 4); nearest is free.
 
-    Attributes: taps, axes d. The weights themselves are computed once per axis and left out.
+    Attributes: taps, axes d. Computing the weights, once per axis, is not counted.
     """
     taps = spec["taps"] ** spec["axes"]
     if taps == 1 or not spec.inputs[0].floating:
@@ -108,10 +108,10 @@ def resize(spec: OpSpec) -> Cost:
     attributes={"taps": int, "axes": int, "locations": int},
 )
 def sample(spec: OpSpec) -> Cost:
-    """FLOPs = E·(2·tᵈ − 1) + L·(4·d + tᵈ·(d − 1)): the weighted sums, and per location L its coordinates and weights.
+    """FLOPs = E·(2·tᵈ − 1) + L·(4·d + tᵈ·(d − 1)): weighted sums, and coordinates and weights of each of L locations.
 
-    Attributes: taps, axes d, locations L (grid points). With one tap (nearest) only the coordinates count, 4·d·L.
-    grid_sample, roi_align and the like (Jaderberg et al. 2015).
+    Attributes: taps, axes d, locations L (grid points). With one tap (nearest), only the coordinates count, 4·d·L.
+    For grid_sample (Jaderberg et al. 2015).
     """
     d = spec["axes"]
     taps = spec["taps"] ** d

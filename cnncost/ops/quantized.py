@@ -1,7 +1,7 @@
 """Quantized layers (Jacob et al. 2018): 8-bit multiply-accumulates are MACs but not FLOPs.
 
-Convention: floating-point operations around them are counted. Quantizing an element: a division, a rounding, an
-addition, two comparisons. Dequantizing: a multiplication (the zero point is subtracted as an integer).
+The floating-point operations around them are counted. To quantize an element takes a division, a rounding, an addition
+and two comparisons; to dequantize it, a multiplication (the zero point is subtracted as an integer).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FLOPS = {
     "quantize": QUANTIZE,
     "dynamic": QUANTIZE + 2,  # and two comparisons to find the range
     "dequantize": 1,
-    "fake": QUANTIZE + 2,  # quantize and dequantize: on floats, so that subtracting the zero point counts, too
+    "fake": QUANTIZE + 2,  # quantize and dequantize, on floats: subtracting the zero point counts, too
     "binary": 3 + REQUANTIZE,  # dequantize both, the operation, and requantize
     "binary_relu": 4 + REQUANTIZE,
     "rescale": REQUANTIZE,
@@ -33,7 +33,7 @@ def int8_macs(*pairs: str | int) -> Term:
 
 
 def product_terms(spec: OpSpec, main: Term) -> tuple[Term, ...]:
-    """Return the term `main` of a product; for 8-bit integers, the same without FLOPs, and a scaling of each output.
+    """Return a product's terms; `main` has its MACs. For 8-bit integers they have no FLOPs, but each output is scaled.
 
     The attribute `integer` marks products of 8-bit integers.
     """
@@ -46,7 +46,7 @@ def product_terms(spec: OpSpec, main: Term) -> tuple[Term, ...]:
 
 
 def _conversions(spec: OpSpec) -> tuple[Term, ...]:
-    """Terms of the conversions before and after an integer product: to 8 bits if dynamic, and back from 32 bits."""
+    """Terms of the conversions around an integer product: of the input to 8 bits if dynamic, and from 32-bit sums."""
     if spec.outputs[0].dtype == "int32":
         return ()  # the accumulators themselves are the result
     back = flops("scale and bias" if spec["dynamic"] else "requantize", REQUANTIZE, "outputs", spec.outputs[0].numel)
@@ -61,7 +61,7 @@ def _conversions(spec: OpSpec) -> tuple[Term, ...]:
     attributes={"rows": int, "in": int, "out": int, "dynamic": bool},
 )
 def quantized_linear(spec: OpSpec) -> Cost:
-    """MACs = M·I·O of integers; FLOPs: 2 per output (none if it is int32), and if dynamic 7 per input.
+    """MACs = M·I·O of integers; FLOPs: 2 per output (0 if outputs are int32), and 7 per input if dynamic.
 
     Attributes: rows M, in I, out O, dynamic.
     """
@@ -74,7 +74,7 @@ def quantized_linear(spec: OpSpec) -> Cost:
     attributes={"kernel": int, "per_group": int, "out": int, "batch": int, "positions": int, "dynamic": bool},
 )
 def quantized_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R of integers; FLOPs: 2 per output (none if it is int32), and if dynamic 7 per input.
+    """MACs = N·K·P·(C/g)·R of integers; FLOPs: 2 per output (0 if outputs are int32), and 7 per input if dynamic.
 
     Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic.
     """
@@ -92,7 +92,7 @@ def quantized_conv(spec: OpSpec) -> Cost:
 def quantize(spec: OpSpec) -> Cost:
     """FLOPs per element: 5 to quantize, 1 to dequantize, 7 for both (training), 5 for a quantized sum or product.
 
-    Attribute: fn.
+    Attribute: fn. Further: 7 to quantize with a range found first, 6 for a sum or product with a ReLU, 2 to rescale.
     """
     y = spec.outputs[0] if spec.outputs else spec.inputs[0]
     return cost(spec, flops(str(spec["fn"]), FLOPS[spec["fn"]], "n", y.numel))

@@ -13,7 +13,7 @@ from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
 
 def _gate_flops(cell: str) -> int:
-    """Return the FLOPs of a cell per unit of the hidden state, without its two matrix products and their biases."""
+    """Return the FLOPs of a cell per hidden unit, without its two matrix products and their biases."""
     sigmoid, tanh = FLOPS["sigmoid"], FLOPS["tanh"]
     if cell == "lstm":  # 4 sums; i, f, o; g; c = f·c + i·g; h = o·tanh(c)
         return 4 + 3 * sigmoid + tanh + 3 + tanh + 1
@@ -40,9 +40,9 @@ RECURRENT: Types = {
 def recurrent(spec: OpSpec) -> Cost:
     """MACs = T·G·H·(I + R) per layer and direction; a projection adds T·H·R.
 
-    Attributes: cell, tokens T (batch times steps; for packed sequences their real number), layers,
+    Attributes: cell, tokens T (batch times steps; for packed sequences, their actual number), layers,
     directions, input I, hidden H, recurrent R (the width of the recurrent state, H without a
-    projection), bias. G gates: LSTM 4, GRU 3, RNN 1. From the second layer on I is R times directions.
+    projection), bias. G gates: LSTM 4, GRU 3, RNN 1. From the second layer on, I is R times directions.
     Further FLOPs: the biases (two per gate, both added), the gates' activations and products.
     """
     tokens, directions = spec["tokens"], spec["directions"]

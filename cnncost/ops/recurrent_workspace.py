@@ -7,14 +7,14 @@ from cnncost.ops.cells import GATES
 from cnncost.ops.workspace import Kernels
 
 _DESCRIPTOR_BYTES = 4_096
-"""Bytes of oneDNN's descriptor of a batch of small matrix products; each thread has four."""
+"""Bytes of oneDNN's descriptor for a batch of small matrix products; each thread has four."""
 
 
 def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
-    """Return the bytes of a layer: its weights (hidden units padded to whole blocks), summed biases, and all gates.
+    """Return a layer's bytes: weights (hidden units padded to pairs of blocks), summed biases, gates and descriptors.
 
-    Gates are those of all steps. If the input is wider than the hidden state, input and output are copied to buffers
-    whose rows have the input's width.
+    The gates of all steps are stored. If the input is wider than the hidden state, input and output are copied to
+    buffers whose rows have the input's width.
     """
     hidden, item = spec["hidden"], ITEM_BYTES[spec.inputs[0].dtype]
     gates = GATES[spec["cell"]]
@@ -35,9 +35,9 @@ def recurrent(spec: OpSpec, kernels: Kernels) -> int:
 
 
 def recurrent_backward(spec: OpSpec, kernels: Kernels) -> int:
-    """Return the bytes of forward plus those of a copy of the output's gradient.
+    """Return forward's bytes plus those of a copy of the output's gradient.
 
-    `spec` is of a single layer, whose forward ran as one kernel: torch has this op only for such layers.
+    `spec` is that of a single layer whose forward ran as one kernel: torch has this op only for such layers.
     """
     copied = spec["tokens"] * spec["hidden"] * ITEM_BYTES[spec.inputs[0].dtype]
     return _layer(spec, spec["input"], kernels) + int(copied)

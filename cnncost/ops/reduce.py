@@ -12,7 +12,7 @@ from cnncost.ops.pointwise import FLOPS
 from cnncost.ops.registry import Cost, cost, flops, reals_per_element
 
 SOFTMAX_FLOPS = 5
-"""FLOPs per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
+"""FLOPs per element: maximum, subtraction, exp, sum, division (log-softmax: a second subtraction instead)."""
 
 REDUCTION_FLOPS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "sum": (1, -1),
@@ -46,8 +46,8 @@ REDUCTION_FLOPS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b
 def reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·n + b·o, by function: a sum is n − o additions, a mean n, a variance 4n.
 
-    Attribute: fn. Zero on integers and booleans, and without elements: an empty sum has no additions. `out` are the
-    tensors of an argument of this name, which are overwritten.
+    Attribute: fn. 0 on integers and booleans, and without elements: an empty sum has no additions. `out` is torch's
+    argument of this name, whose tensors are overwritten.
     """
     x, y = spec.inputs[0], spec.outputs[0]
     table = COMPLEX_REDUCTION_FLOPS if x.complex else REDUCTION_FLOPS
@@ -66,7 +66,7 @@ def reduce(spec: OpSpec) -> Cost | None:
     attributes={"fn": Literal["sum", "mean", "max", "min", "prod"]},
 )
 def segment_reduce(spec: OpSpec) -> Cost:
-    """FLOPs = n: each element is combined with its segment's result so far, initially a constant; a mean adds o.
+    """FLOPs = n: each element is combined with its segment's result so far, initially a constant; o more for a mean.
 
     Attribute: fn. Empty segments don't change the count.
     """
@@ -100,7 +100,7 @@ def segment_reduce_backward(spec: OpSpec) -> Cost:
     attributes={"elements": int},
 )
 def all_close(spec: OpSpec) -> Cost:
-    """FLOPs = 10·E (of complex numbers 19·E), those of isclose, for E pairs of elements; the final `all` is logic.
+    """FLOPs = 10·E (complex: 19·E), as for isclose, for E pairs of elements; the final `all` is logic.
 
     Attribute: elements E.
     """
@@ -152,13 +152,13 @@ def search(spec: OpSpec) -> Cost:
     },
 )
 def histogram(spec: OpSpec) -> Cost:
-    """FLOPs = d·V·c + V: each of V points is placed along d axes, and added to its bin. 0 on integers.
+    """FLOPs = d·V·c + V: each of V points is placed along d axes, at c FLOPs each, and added to its bin. 0 on integers.
 
     Attributes: points V, axes d; edges: their number along each axis, empty for equal bins; ranged: whether a range is
     given; density; counts: whether points are counted, not only edges computed. Placing a value among D edges takes
-    ⌈log₂ D⌉ comparisons; among equal bins two comparisons with the range and 3 for (x − a)·n/(b − a). If no range is
-    given, finding it takes 2(V − 1) comparisons per axis. A density divides each bin twice, by its size and by the sum
-    of all.
+    ⌈log₂ D⌉ comparisons; among equal bins, two comparisons with the range and 3 for (x − a)·n/(b − a). If no range is
+    given, finding it takes 2(V − 1) comparisons per axis. For a density, the bins are summed, and each is divided by
+    its size and by the sum.
     """
     if not spec.inputs[0].floating:
         return cost(spec)
@@ -198,7 +198,7 @@ def softmax(spec: OpSpec) -> Cost:
     reach="elements.scan",
 )
 def scan(spec: OpSpec) -> Cost:
-    """FLOPs = n − n/D along an axis of D elements (cumsum, cumprod, cummax); logcumsumexp 4 each.
+    """FLOPs = n − n/D along an axis of D elements (cumsum, cumprod, cummax); four times that for logcumsumexp.
 
     Attributes: fn, axis.
     """

@@ -1,4 +1,4 @@
-"""Cost rules. A rule is a pure function from an `OpSpec` to the cost of the op, looked up by the op's kind.
+"""Cost rules: pure functions from an `OpSpec` to the cost of the op, looked up by the op's kind.
 
     @rule("my_lib::my_op")
     def my_op(spec: OpSpec) -> Cost:
@@ -29,8 +29,8 @@ Check: TypeAlias = "Callable[[OpSpec], str | None]"
 class Term(NamedTuple):
     """One product of named factors, and the label that `--explain` prints before it.
 
-    `flops` is the number of FLOPs per item of the product: 2 for a multiply-accumulate, else as the convention in
-    `pointwise.py` defines. `mac` says whether the items are multiply-accumulates.
+    `flops` is the number of FLOPs per item of the product: 2 for a multiply-accumulate (0 for one of integers),
+    otherwise by the convention in `pointwise.py`. `mac` says whether the items are multiply-accumulates.
     """
 
     label: str
@@ -48,7 +48,7 @@ class Cost:
     """The cost of an op, in exact ints.
 
     Attributes:
-        terms: the products; `macs` and `flops` are their sums.
+        terms: products of factors, which `macs` and `flops` sum.
         macs: multiply-accumulates.
         flops: floating-point operations; a multiply-accumulate is two.
         read, written: bytes moved if every input is read once and every output written once.
@@ -70,31 +70,31 @@ class Cost:
             if mac:
                 self.macs += items
         if self.flops < 0 or self.macs < 0:
-            raise ValueError(f"cost: expected 0 MACs and FLOPs or more, got {self.macs} MACs and {self.flops} FLOPs")
+            raise ValueError(f"cost: expected at least 0 MACs and FLOPs, got {self.macs} MACs and {self.flops} FLOPs")
 
     def __repr__(self) -> str:
         return f"Cost(macs={self.macs}, flops={self.flops}, read={self.read}, written={self.written})"
 
 
 def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
-    """Return the pairs of `factors("N", 2, "K", 64)`. Raises TypeError unless names and ints alternate."""
+    """Return (name, number) pairs: `factors("N", 2, "K", 64)`. Raises TypeError unless names and ints alternate."""
     if len(pairs) % 2:
         raise TypeError(
-            f"expected names and whole numbers in turn, as macs('N', n, 'K', k), got {len(pairs)} arguments: "
-            f"{pairs!r}; the label of a term of macs goes into label='…'"
+            f"expected alternating names and ints, such as macs('N', n, 'K', k), got {len(pairs)} arguments: "
+            f"{pairs!r}; to label a term of macs, pass label='…'"
         )
     names, numbers = pairs[::2], pairs[1::2]
     factors = tuple(zip(names, numbers, strict=True))
     if {*map(type, names)} - {str} or {*map(type, numbers)} - {int}:
         name, number = next(pair for pair in factors if [*map(type, pair)] != [str, int])
-        raise TypeError(f"a factor is a name and an int, got {name!r}, {number!r}")
+        raise TypeError(f"expected factors of a name and an int, got {name!r}, {number!r}")
     return factors  # type: ignore[return-value]  # checked above
 
 
 def macs(*pairs: str | int, label: str = "multiply-accumulate", what: str | None = None) -> Term:
     """Return a term of multiply-accumulates: `macs("N", n, "K", k)`. `what` is the deprecated name of `label`."""
     if what is not None:
-        warnings.warn("macs(what=…): it is label=… now", DeprecationWarning, stacklevel=2)
+        warnings.warn("macs(what=…) is deprecated; pass label=…", DeprecationWarning, stacklevel=2)
         label = what
     return Term(label, factors(*pairs), 2, True)
 
@@ -133,7 +133,7 @@ def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
 
     Raises:
         TypeError: kind is not a string.
-        ValueError: the kind already has a rule and `replace` is false, or it contains a dot.
+        ValueError: the kind already has a rule and `replace` is false, or its name contains a dot.
     """
     if not isinstance(kind, str):
         raise TypeError(f"rule(kind): expected an op kind such as 'conv' or 'my_lib::my_op', got {kind!r}")
@@ -143,7 +143,7 @@ def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
 
     def register(function: Rule) -> Rule:
         if kind in _RULES and not replace:
-            raise ValueError(f"rule({kind!r}): the kind has a rule already; pass replace=True to take its place")
+            raise ValueError(f"rule({kind!r}): the kind already has a rule; pass replace=True to replace it")
         _RULES[kind] = function
         forget_costs()
         return function
@@ -189,12 +189,12 @@ def cost_of(spec: OpSpec) -> Cost | None:
 
 
 def _call_rule(function: Rule, spec: OpSpec) -> Cost | None:
-    """Call a rule and validate its result: a user's rule may raise or return something other than a Cost."""
+    """Call a rule and validate its result: a user's rule may raise, or return something other than a Cost."""
     try:
         result = function(spec)
     except Exception as error:
         shapes = ", ".join("x".join(map(str, t.shape)) or "a scalar" for t in spec.inputs)
-        raise RuleError(f"rule {spec.kind!r}: it failed on inputs {shapes}: {type(error).__name__}: {error}") from error
+        raise RuleError(f"rule {spec.kind!r} failed on inputs {shapes}: {type(error).__name__}: {error}") from error
     if result is not None and not isinstance(result, Cost):
         raise RuleError(
             f"rule {spec.kind!r}: expected a Cost or None, got {type(result).__name__}; return cost(spec, …)"
@@ -210,7 +210,7 @@ def forget_costs() -> None:
 
 
 def epoch() -> object:
-    """Return a token that changes when a rule is registered: results cached under an old token are stale."""
+    """Return a token that changes whenever rules change: results cached under an old token are stale."""
     return _EPOCH[0]
 
 
@@ -220,7 +220,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def rule_doc(kind: str) -> str:
-    """Return the first line of a rule's docstring, which states its formula; empty if it has none."""
+    """Return the first line of a rule's docstring, which states its formula; empty if there is no rule or docstring."""
     function = _RULES.get(kind)
     return (function.__doc__ or "").strip().splitlines()[0] if function is not None and function.__doc__ else ""
 
@@ -231,7 +231,7 @@ def complex_factor(spec: OpSpec) -> tuple[str | int, ...]:
 
 
 def reals_per_element(spec: OpSpec) -> int:
-    """Return the number of reals per element of the result: 2 if complex, else 1. An addition has as many FLOPs."""
+    """Return the number of reals per element of the result: 2 if complex, else 1. An addition costs as many FLOPs."""
     return 2 if any(t.complex for t in spec.outputs) else 1
 
 

@@ -17,7 +17,7 @@ _RULES: dict[str, Scratch] = {}
 
 
 def scratch(kind: str) -> Callable[[Scratch], Scratch]:
-    """Register the rule of an op kind: the bytes that it allocates while it runs, beyond its inputs and outputs."""
+    """Register an op kind's rule for the bytes that the op allocates while it runs, beyond its inputs and outputs."""
 
     def register(function: Scratch) -> Scratch:
         _RULES[kind] = function
@@ -27,9 +27,9 @@ def scratch(kind: str) -> Callable[[Scratch], Scratch]:
 
 
 def recurrent(spec: OpSpec) -> int:
-    """Bytes of the previous layer's output, and of a transposed copy of an LSTM's input if it is batch first.
+    """Bytes of the previous layer's output, and of a transposed copy of an LSTM's input if it is batch-first.
 
-    GRU and RNN compute the gates of all steps at once, and stack the outputs of the steps at the end.
+    GRU and RNN compute the gates of all steps at once, and stack the steps' outputs at the end.
     """
     x, hidden, directions = spec.inputs[0], spec["hidden"], spec["directions"]
     width = directions * spec["recurrent"] if spec["layers"] > 1 else 0  # of the previous layer's output
@@ -44,7 +44,7 @@ def recurrent(spec: OpSpec) -> int:
 def scratch_of(spec: OpSpec) -> int:
     """Return the temporary bytes that an op allocates while it runs, beyond its inputs and outputs.
 
-    The attribute `scratch`, if present, is the number that a front end recorded from the op's parts.
+    The attribute `scratch`, if present, is the number that a front end measured on the op's parts.
     """
     if (measured := spec.get("scratch")) is not None:
         return int(measured)

@@ -1,8 +1,8 @@
-"""Ops on sparse tensors: only stored elements are computed with.
+"""Ops on sparse tensors: only stored elements count.
 
-A product of a sparse and a dense matrix multiplies each stored element with a row of the dense one (or a column, if
-the sparse one is on the right), explicit zeros and duplicates included, as kernels do; the literature on sparse
-networks counts the same (Gale et al. 2020, section 2: 2·nnz·N FLOPs).
+A product of a sparse and a dense matrix multiplies each stored element by a row of the dense one (or by a column, if
+the sparse one is on the right), including explicit zeros and duplicates, as kernels do. The literature on sparse
+networks counts in the same way (Gale et al. 2020, section 2: 2·nnz·N FLOPs).
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def sparse_matmul(spec: OpSpec) -> Cost:
 def sparse_extremes(spec: OpSpec) -> Cost:
     """FLOPs = 2·Z·N: a product and a comparison, for sparse products that keep the largest or smallest product.
 
-    Attributes: as for a sparse product; bias is always false, as no op of this kind has an addend. Nothing is
-    accumulated, so these are not MACs.
+    Attributes: as for a sparse product; bias is always false, because no op of this kind has an addend. Nothing
+    is accumulated, so these are not MACs.
     """
     return cost(spec, flops("product, compare", 2, "Z", spec["stored"], "N", spec["n"]))
 
@@ -115,7 +115,7 @@ def sparse_reduce(spec: OpSpec) -> Cost | None:
     attributes={"fn": str, "stored": int},
 )
 def sparse_pointwise(spec: OpSpec) -> Cost | None:
-    """FLOPs = c·Z for Z stored elements, c the function's count; of two summands, only elements that both store count.
+    """FLOPs = c·Z for Z stored elements, c FLOPs each; in a sum of two tensors, only elements that both store count.
 
     Attributes: fn, stored Z.
     """

@@ -17,8 +17,8 @@ from cnncost.ops.registry import Cost, cost
 def transfer(spec: OpSpec) -> Cost:
     """0: a copy over the link between two devices.
 
-    Attributes: source and target, the devices. A copy to another dtype is converted before it is sent, so that the
-    link carries the bytes of the result (aten/src/ATen/native/cuda/Copy.cu).
+    Attributes: source, target: the devices. A copy to another dtype is converted before it is sent, so the link
+    carries the bytes of the result (aten/src/ATen/native/cuda/Copy.cu).
     """
     return cost(spec, read=spec.outputs[0].nbytes)
 

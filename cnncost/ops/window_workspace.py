@@ -1,4 +1,4 @@
-"""Workspaces of pools, resizing, norms over the last axes and softmax: contiguous copies of operands with gaps.
+"""Workspaces of pooling, resizing, layer norm and softmax: dense copies of operands with other strides.
 
 Ref: ATen's `native/cpu`: MaxPoolKernel.cpp, AvgPoolKernel.cpp, AdaptiveAvgPoolKernel.cpp, AdaptiveMaxPoolKernel.cpp,
 UpSampleKernel.cpp, layer_norm_kernel.cpp, PaddingKernel.cpp, and `native/SoftMax.cpp`.
@@ -15,23 +15,23 @@ _SMALL = 128
 
 
 def pool(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Return 0 for contiguous and channels-last input, else the bytes of its copy; 1-D max pooling needs none."""
+    """Return the bytes of a copy of the input; 0 if it is contiguous or channels-last, and for 1-D max pooling."""
     if spec["fn"] == "max" and len(spec["kernel"]) == 1:
         return 0
     return 0 if spec.get("layout") in _DENSE else spec.inputs[0].nbytes
 
 
 def adaptive_pool(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Return 0 for contiguous and channels-last input, else the bytes of its copy.
+    """Return the bytes of a copy of the input; 0 if it is contiguous or channels-last.
 
-    A global average is computed as a mean, which reads any strides.
+    A global average is computed as a mean, which reads any strides without a copy.
     """
     is_mean = spec["fn"] == "avg" and set(spec.outputs[0].shape[-spec["axes"] :]) == {1}
     return 0 if is_mean or spec.get("layout") in _DENSE else spec.inputs[0].nbytes
 
 
 def resize(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Return the bytes of channels-last copies of operand and result, which small images need; else 0."""
+    """Return the bytes of channels-last copies of input and result, with which small images are resized; else 0."""
     x, y, layout = spec.inputs[0], spec.outputs[0], spec.get("layout")
     is_fast = spec["axes"] == 2 and spec["mode"] in _ON_CHANNELS_LAST and not spec["antialias"]
     if not is_fast or layout == "channels_last" or sum(y.shape[-2:]) > _SMALL or x.shape[1] == 1:
@@ -44,10 +44,10 @@ _ON_CHANNELS_LAST = frozenset({"nearest", "nearest_exact", "linear"})
 
 
 def norm(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Return the bytes of a contiguous copy, which only layer norm needs."""
+    """Return the bytes of a contiguous copy of the input, which only layer norm needs; 0 if it is contiguous."""
     return spec.inputs[0].nbytes if spec["fn"] == "layer" and spec.get("layout") is not None else 0
 
 
 def softmax(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Return the bytes of a contiguous copy; 0 if the input is contiguous."""
+    """Return the bytes of a contiguous copy of the input; 0 if it is contiguous."""
     return spec.inputs[0].nbytes if spec.get("layout") is not None else 0

@@ -1,8 +1,8 @@
-"""Memory that CPU kernels allocate beyond tensors and free while they run: an estimate of how torch calls oneDNN.
+"""Memory that CPU kernels allocate beyond tensors and free while they run, estimated from how torch calls oneDNN.
 
-Unlike everything else in `ops`, it depends on the kernels of the CPU, which `Kernels` describes. The rules follow ATen
+Unlike everything else in `ops`, it depends on the CPU's kernels, which `Kernels` describes. The rules follow ATen
 (`native/Convolution.cpp`, `native/mkldnn/Conv.cpp`, `native/ConvolutionMM2d.cpp`) and oneDNN's `cpu/x64`; tests
-compare them with the allocator's events over random settings.
+compare them with the allocator's events for random settings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RULES: dict[str, Workspace] = {}
 
 
 def workspace(kind: str) -> Callable[[Workspace], Workspace]:
-    """Register the rule of an op kind: the most that its kernel allocates at once, minus the bytes of its outputs."""
+    """Register an op kind's rule for the most bytes that the kernel allocates at once, minus those of its outputs."""
 
     def register(function: Workspace) -> Workspace:
         _RULES[kind] = function

@@ -1,4 +1,4 @@
-"""Multiply-accumulates by number format."""
+"""Multiply-accumulates by dtype."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from cnncost.ops import cost_of
 
 
 def macs_by_dtype(graph: Graph) -> dict[str, int]:
-    """Multiply-accumulates of the forward pass by the dtype of the factors, largest count first.
+    """Return the MACs of the forward pass by the dtype of their factors, largest count first.
 
-    Terms without FLOPs are integer products: they count as `int8`, whatever the layer's input and output dtypes.
+    MACs without FLOPs are integer products: they count as `int8`, whatever the dtypes of the layer's input and output.
     """
     sums: dict[str, int] = {}
     specs = {id(node.spec): node.spec for node in graph.nodes}

@@ -15,14 +15,14 @@ class Exchange(NamedTuple):
     """All collectives of a run with the same phase, name, group and number of ranks.
 
     Attributes:
-        run: `inference`, or `training` for a step.
+        run: `inference`, or `training` for a training step.
         phase: `forward`, `backward` or `optimizer`.
         collective: `all_gather`, `reduce_scatter`, …, or `send` and `receive`.
         group: the mesh's axis, or the name of the process group.
-        ranks: number of ranks that take part.
-        calls: how many collectives there are.
+        ranks: number of ranks in the group.
+        calls: number of collectives.
         nbytes: bytes of their whole tensors, such as the result of an all-gather or the input of a reduce-scatter.
-        sent, received: bytes over this rank's links, with the ring algorithm.
+        sent, received: bytes that this rank sends and receives, with the ring algorithm.
     """
 
     run: str
@@ -37,7 +37,7 @@ class Exchange(NamedTuple):
 
 
 def communication(graph: Graph, run: str) -> tuple[Exchange, ...]:
-    """Return the Graph's collectives, grouped by phase, name, group and size, in order of first use."""
+    """Return the Graph's collectives, grouped by phase, name, group and number of ranks, in order of first use."""
     specs = {id(node.spec): node.spec for node in graph.nodes if node.spec.kind == KIND}
     uses = Counter((id(node.spec), node.phase) for node in graph.nodes if id(node.spec) in specs) if specs else {}
     sums: dict[tuple[str, str, str, int], list[int]] = {}

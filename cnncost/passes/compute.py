@@ -23,7 +23,7 @@ class Sums(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """An op without a rule: how often it ran, and the module in which it ran first."""
+    """An op that no rule counts: how often it ran, and the module in which it ran first."""
 
     op: str
     count: int
@@ -37,13 +37,13 @@ class Compute:
     """The cost of a Graph.
 
     Attributes:
-        total: over all nodes with a rule.
+        total: sums over all nodes; an unknown op adds 0 to all but the number of ops.
         by_call: sums of the ops that each call ran itself, outside the calls it made; by call index. Calls that
-            ran nothing are missing.
-        kinds: the kind of the most expensive op in each call, by call index.
-        by_op: by the op's name as the front end recorded it, with its kind.
-        unknown: ops without a rule, most frequent first.
-        unknown_calls: the calls that ran one.
+            ran no op themselves are missing.
+        kinds: the kind of each call's most expensive op, by FLOPs, then by bytes written; by call index.
+        by_op: sums by the op's name, as recorded by the front end, and its kind.
+        unknown: ops that no rule counts, most frequent first.
+        unknown_calls: indices of the calls that ran an unknown op.
     """
 
     total: Sums
@@ -95,7 +95,7 @@ def compute(graph: Graph) -> Compute:
 
 
 def compute_phases(graph: Graph) -> dict[Phase, Compute]:
-    """Return the cost of each phase of a training step, in order."""
+    """Return the cost of each phase of a training step, in the order in which they begin."""
     parts: dict[Phase, list[Node]] = {}
     for node in graph.nodes:
         parts.setdefault(node.phase, []).append(node)

@@ -1,8 +1,8 @@
 """Multiply-accumulates without a zero factor: pruned and sparse models, ReLU and spiking networks.
 
 Energies are from Horowitz, "Computing's energy problem", ISSCC 2014, figure 1.1.9, at 45 nm and 0.9 V in float32: a
-multiplication 3.7 pJ, an addition 0.9 pJ; so a multiply-accumulate 4.6 pJ, an accumulation alone 0.9 pJ. The energy
-of memory accesses is not included.
+multiplication takes 3.7 pJ and an addition 0.9 pJ, hence a multiply-accumulate 4.6 pJ and an accumulation alone 0.9 pJ.
+The energy of memory accesses is not included.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Row(NamedTuple):
         dense: all multiply-accumulates.
         macs: those without a zero factor.
         accumulates: those among `macs` whose activations are spikes, 0 or 1: a weight is added, nothing is multiplied.
-        in_full: those among `macs` of ops whose number of products with a zero factor is unknown. Such an op is counted
-            in full, or by the factor with fewer nonzero elements; if there is any, `macs` is an upper bound.
+        in_full: those among `macs` from ops whose number of products with a zero factor is unknown. Such an op counts
+            in full, or by the factor with fewer nonzero elements. If `in_full` is not 0, `macs` is an upper bound.
     """
 
     path: str
@@ -51,16 +51,16 @@ class Row(NamedTuple):
 
 
 class Effective(NamedTuple):
-    """Multiply-accumulates that remain without zero factors.
+    """Multiply-accumulates that remain if products with a zero factor are skipped.
 
     Attributes:
         dense: all multiply-accumulates.
-        macs: those that remain if products with a zero factor are skipped; for a sparse layout, those of stored
-            elements.
-        by_path: dense and effective count by module path, as in `rows`.
+        macs: those that remain; for a sparse layout, those of stored elements.
+        by_path: dense and remaining count by module path, as in `rows`.
         accumulates: those among `macs` whose activations are spikes, 0 or 1; only set by `effective_in_run`.
         in_full: as in `Row`.
-        rows: one row per module with products; from `effective`, only modules that run products with weights.
+        rows: one row per module with products; from `effective`, only modules whose products have weights, or whose
+            remaining products are not known exactly.
         run_on: the inputs of the run, as `RealRun.inputs` describes them; only set by `effective_in_run`.
     """
 
@@ -88,17 +88,17 @@ class Effective(NamedTuple):
 
     @property
     def density(self) -> float:
-        """The fraction that remains, from 0 to 1."""
+        """The fraction of products that remains, from 0 to 1."""
         return self.macs / self.dense if self.dense else 1.0
 
 
 def effective_in_run(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
-    """Return the figures of a run on data, in which products with a zero activation were left out, too.
+    """Return the figures of a run on data, which also leave out products with a zero activation.
 
     Args:
-        graph: recorded from the run.
+        graph: the Graph recorded from the run.
         counted: by node index, the number of products without a zero factor, and whether the activations are spikes.
-            Ops with products that are not in it count in full.
+            Products of nodes that are missing here count in full.
     """
     sums: dict[str, list[int]] = {}
     for index, node in enumerate(graph.nodes):
@@ -118,14 +118,14 @@ def effective_in_run(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> E
 
 
 def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int] | None = None) -> Effective:
-    """Count MACs·Z/W for each product with a weight of W elements, Z of them nonzero, as each is used equally often.
+    """Count MACs·Z/W for each product with a weight of W elements, Z of them nonzero: each is used equally often.
 
     A product with a sparse factor counts only its stored elements. If both factors have zeros, how many products remain
     depends on their positions: the smaller count is an upper bound, and marked as one. So is the full count of
     other ops that use weights with zeros: recurrent layers, products with a part of a weight.
 
     Args:
-        graph: recorded from a forward pass.
+        graph: the Graph of a forward pass.
         nonzero: number of nonzero elements by value of the Graph; products with other values count in full.
         stored: number of stored elements by value with a sparse layout.
     """
@@ -162,7 +162,7 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
 def _remaining(
     graph: Graph, node: Node, macs: int, weights: list[int], nonzero: Mapping[int, int], stored: Mapping[int, int]
 ) -> tuple[int, bool]:
-    """Return the multiply-accumulates that remain of a product with these weights, and whether the count is exact."""
+    """Return how many MACs of a product with these weights remain, and whether the count is exact."""
     full, sparse = _dense(node, macs), node.spec.kind == _SPARSE
     counts = [macs]
     # the count is exact if at most one factor has zeros. A sparse product has at least one such factor: `macs` counts
@@ -172,8 +172,8 @@ def _remaining(
         elements = graph.values[value].type.numel
         counts.append(full * nonzero[value] // elements)
         if sparse and value in stored:
-            # `macs` is in proportion to the stored elements if the other factor is dense. Then each stored zero removes
-            # equally many products; with two sparse factors it is unknown in how many pairs a stored zero is
+            # `macs` is proportional to the stored elements if the other factor is dense. Then each stored zero removes
+            # equally many products; with two sparse factors, it is unknown how many pairs contain a stored zero
             other_is_dense = full * stored[value] // elements == macs
             has_zeros = not other_is_dense and nonzero[value] < stored[value]
         else:
@@ -183,7 +183,7 @@ def _remaining(
 
 
 def _dense(node: Node, macs: int) -> int:
-    """Return the multiply-accumulates if a sparse tensor's zeros were stored, too: K for each output."""
+    """Return the MACs that a product would have if a sparse tensor's zeros were stored, too: K for each output."""
     if node.spec.kind not in {_SPARSE, _SAMPLED}:
         return macs
     first = 1 if node.spec.kind == _SAMPLED or node.spec.get("addend") else 0  # index of the first factor
@@ -193,7 +193,8 @@ def _dense(node: Node, macs: int) -> int:
 def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
     """Return the values whose zeros are counted, and whether each of their elements is used equally often.
 
-    They are the weight of a conv or linear, both factors of a matrix product, and all operands of other ops.
+    They are the weight of a conv or linear, both factors of a matrix product, q, k and v of attention, and all inputs
+    of other ops.
     """
     kind = node.spec.kind
     if has(kind, "weighted"):
@@ -207,7 +208,7 @@ def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
 def _uncounted(graph: Graph, nonzero: Mapping[int, int], with_zeros: set[int]) -> set[int]:
     """Return the values computed from weights and constants alone whose number of zeros is unknown.
 
-    Results of ops that add zeros to weights without any, such as `tril` and padding, are among them.
+    These include results of ops that add zeros to weights without any, such as `tril` and padding.
     """
     uncounted, fixed = set[int](), {value.id for value in graph.values if value.role in _FIXED_ROLES}
     for node in graph.nodes:
@@ -231,14 +232,14 @@ def _adds_zeros(spec: OpSpec) -> bool:
 
 
 def _rearranges(spec: OpSpec) -> bool:
-    """True if it is a layout op whose result contains only elements of its input, each at most once, unchanged."""
+    """True for a layout op whose result contains only elements of its input, each at most once, unchanged."""
     if spec.kind != "layout" or spec["moves"] is None or spec.get("zeroes"):
         return False
     return all(move[0] in _REARRANGING for move in spec["moves"])
 
 
 def _with_rearranged(graph: Graph, by_value: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
-    """Extend counts to values with the same elements in another order; with `sparse`, only to sparse ones."""
+    """Extend counts to values with the same elements in another order; with `sparse`, only to sparse values."""
     counts = dict(by_value)
     for node in graph.nodes:
         if len(node.inputs) != 1 or node.inputs[0] not in counts or not _rearranges(node.spec):
@@ -246,7 +247,7 @@ def _with_rearranged(graph: Graph, by_value: Mapping[int, int], sparse: bool = F
         if sparse and node.spec.get("densifies"):
             continue
         source = node.inputs[0]
-        for result in node.outputs:  # a part's count is known only if the whole is zero
+        for result in node.outputs:  # a part's count is known only if the whole tensor is zero
             if not counts[source] or graph.values[source].type.numel == graph.values[result].type.numel:
                 counts[result] = counts[source]
     return counts

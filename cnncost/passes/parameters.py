@@ -9,7 +9,7 @@ from cnncost.owners import holdings
 
 
 class OwnedCount(NamedTuple):
-    """Counts for one module without its children. Tied parameters count where they first appear."""
+    """Counts for one module without its children. Tied parameters count in the first module that holds them."""
 
     params: int = 0
     trainable_params: int = 0
@@ -23,7 +23,7 @@ class Parameters(NamedTuple):
         params, trainable_params, buffers: numbers of elements.
         param_bytes, buffer_bytes: their bytes.
         by_dtype: parameter elements by dtype.
-        by_scope: counts of each scope, by its index; scopes that hold nothing are missing.
+        by_scope: counts of each scope, by its index; scopes without parameters and buffers of their own are missing.
     """
 
     params: int

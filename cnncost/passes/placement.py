@@ -1,4 +1,4 @@
-"""Shares of a model's devices: the parameters that each holds, its MACs, and the bytes that it sends and receives."""
+"""Each device's share of a model: the parameters on it, its MACs, and the bytes that it sends and receives."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Share(NamedTuple):
     """One device's share of the model.
 
     Attributes:
-        params: number of parameters on it, each counted once.
+        params: number of parameters on the device, tied ones counted once.
         macs: multiply-accumulates of the ops that run on it.
-        received, sent: bytes from and to the other devices.
+        received, sent: bytes copied from and to other devices.
     """
 
     params: int
@@ -30,11 +30,11 @@ class Link(NamedTuple):
     """All copies from one device to another in a run.
 
     Attributes:
-        run: `inference`, or `training` for a step.
+        run: `inference`, or `training` for a training step.
         phase: `forward`, `backward` or `optimizer`.
         source, target: the devices.
-        calls: how many copies there are.
-        nbytes: their bytes.
+        calls: number of copies.
+        nbytes: bytes of all copies.
     """
 
     run: str

@@ -7,9 +7,9 @@
 Bytes are those of the op's rule: inputs read once, outputs written once. An op is *compute-bound* if its FLOPs
 take longest, *memory-bound* if its bytes do, *launch-bound* if starting it does. Views are free. With ceilings
 from a datasheet, the time is a lower bound; with measured ones, a prediction. The terms after the `max` apply only
-to devices that specify them: libraries that copy operands into blocks of their own (read and written once more),
-and systems that allocate new pages for large tensors each time. A copy between two devices takes its bytes over the
-fastest link within a node; where no source states one, its time is unknown.
+to devices that specify them: copies if libraries copy operands into blocks of their own (read and written once more),
+new pages if the system allocates them for large tensors each time. A copy between two devices takes the fastest link
+within a node, or PCIe from or to a CPU; if no source states the link's bandwidth, its time is unknown.
 
 Ref: Williams, Waterman, Patterson 2009, Roofline: an insightful visual performance model; Ilic, Pratas, Sousa 2014,
 Cache-aware roofline model, for the bandwidth by working set.
@@ -21,8 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
-from cnncost.devices.model import DTYPES, FABRICS, Device, number_format
-from cnncost.graph import Graph, OpSpec, TensorType
+from cnncost.devices.model import FORMATS, Device, number_format
+from cnncost.graph import ITEM_BYTES, Graph, OpSpec, TensorType
 from cnncost.ops import Cost, cost_of
 from cnncost.ops.kinds import has
 from cnncost.ops.transfer import link_bytes
@@ -61,10 +61,10 @@ class OpTime(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """The sum of several ops' times, the seconds of it under each bound, and the time that each ceiling alone allows.
+    """The time of several ops: in total, by bound, and with each ceiling alone.
 
-    `seconds` are those of `compute`, `memory` and `launch`, each the time of the ops that it bounds. `compute_alone`,
-    `memory_alone` and `launch_alone` sum a ceiling's own time over all ops, whichever bounds them.
+    `seconds` is the sum of `compute`, `memory` and `launch`: the time of the ops bound by each. `compute_alone`,
+    `memory_alone` and `launch_alone` sum each ceiling's own time over all ops, whatever bounds them.
     """
 
     ops: int = 0
@@ -102,13 +102,13 @@ class Roofline:
     Attributes:
         device: the device predicted for.
         dtype: the number format assumed for all floats, or None for the recorded ones.
-        total: over all ops that have a rule.
+        total: over all ops whose time is known.
         by_call: by call index, the ops that each call runs itself.
         by_op: by the op's name.
         by_kind: by op kind.
         phases: by phase (forward, backward, optimizer).
-        nodes: each node's time, None if its op has no rule.
-        unknown: number of executions without a rule; the total leaves them out.
+        nodes: each node's time; None if it is unknown: no rule counts the op, or no source states a link's bandwidth.
+        unknown: number of nodes whose time is unknown; the total leaves them out.
     """
 
     device: Device
@@ -183,11 +183,11 @@ def distinct_ops(graph: Graph) -> DistinctOps:
 
 
 def op_times(graph: Graph, distinct: DistinctOps, device: Device, dtype: str | None = None) -> list[OpTime | None]:
-    """Return the time of each of a Graph's distinct ops on a device; None for an op without a rule.
+    """Return the time of each of a Graph's distinct ops on a device; None if it is unknown.
 
     Arguments and errors are those of `roofline`.
     """
-    weights = distinct.weights if dtype is None else _weight_bytes_as(DTYPES[dtype], graph, distinct.weights)
+    weights = distinct.weights if dtype is None else _weight_bytes_as(FORMATS[dtype].bits, graph, distinct.weights)
     weight_level = device.level(weights)
     return [_time(op, device, dtype, weight_level) for op in distinct.ops]
 
@@ -198,18 +198,18 @@ def _weights(graph: Graph) -> tuple[set[int], int]:
     return storages, sum(graph.storages[i].nbytes for i in storages)
 
 
-def _weight_bytes_as(dtype: str, graph: Graph, nbytes: int) -> int:
-    """Return the bytes of the weights in another dtype, assuming that all have the first parameter's dtype."""
+def _weight_bytes_as(bits: int, graph: Graph, nbytes: int) -> int:
+    """Return the bytes of the weights at `bits` each, assuming that all have the first parameter's dtype."""
     first = next((v.type for v in graph.values if v.role == "parameter" and v.type.floating), None)
-    return nbytes if first is None else nbytes * TensorType((), dtype).nbytes // TensorType((), first.dtype).nbytes
+    return nbytes if first is None else nbytes * bits // (8 * ITEM_BYTES[first.dtype])
 
 
 def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None) -> OpTime | None:
-    """Return the time of an op; None without a rule. `weight_level`: bandwidth of the level that holds all weights."""
+    """Return the time of an op; None if unknown. `weight_level`: bandwidth of the level that holds all weights."""
     recorded = cost_of(op.spec)
     if recorded is None:
         return None
-    spec = op.spec if dtype is None else _retyped(op.spec, DTYPES[dtype])
+    spec = op.spec if dtype is None else _retyped(op.spec, FORMATS[dtype].bits)
     if spec.kind == "transfer":
         return _transfer_time(spec, device)
     cost = recorded if spec is op.spec else cost_of(spec) or recorded  # its bytes are those in `dtype`
@@ -232,13 +232,12 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
 
 
 def _transfer_time(spec: OpSpec, device: Device) -> OpTime | None:
-    """Return the time of a copy between two such devices, or a device and the host; None without a link's bandwidth."""
-    usable = ("pcie",) if "cpu" in (spec["source"], spec["target"]) else FABRICS
-    bandwidth = next((device.links[name] for name in usable if name in device.links), None)
-    if bandwidth is None:
+    """Return the time of a copy between two such devices, or one and the host; None if no bandwidth is known."""
+    link = device.host_link if "cpu" in (spec["source"], spec["target"]) else device.fabric
+    if link is None:
         return None
     nbytes, launch = link_bytes(spec), device.call(spec.kind)
-    sending = nbytes / bandwidth
+    sending = nbytes / device.links[link]
     seconds = max(launch, sending) if device.overlaps else launch + sending
     bound = _bound(0.0, sending, 0.0, launch)
     return OpTime(nbytes=nbytes, memory=sending, launch=launch, seconds=seconds, bound=bound)
@@ -266,11 +265,11 @@ def _format(spec: OpSpec) -> str:
     return number_format(first)
 
 
-def _retyped(spec: OpSpec, stored: str) -> OpSpec:
-    """Return the same op with its floats stored in another dtype."""
+def _retyped(spec: OpSpec, bits: int) -> OpSpec:
+    """Return the same op with its floats stored in `bits` bits each."""
 
     def cast(types: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
-        return tuple([t.cast(stored) if t.floating else t for t in types])
+        return tuple([t.of_bits(bits) if t.floating else t for t in types])
 
     return OpSpec(spec.kind, cast(spec.inputs), cast(spec.outputs), spec.attrs)
 
@@ -305,13 +304,13 @@ def _rows(spec: OpSpec) -> int:
 
 
 def _levels(copied: Iterable[tuple[int, bool]], device: Device, weight_level: float | None) -> list[tuple[int, float]]:
-    """Return the bytes of each copied operand with the bandwidth of its memory level; empty if no source states it."""
+    """Return the bytes of each copied operand and its memory level's bandwidth, if a source states it."""
     levels = [(n, weight_level if is_weight else device.level(2 * n)) for n, is_weight in copied]  # n and its copy
     return [(n, level) for n, level in levels if level]
 
 
 def _pages(op: _Op, spec: OpSpec, copied: list[tuple[int, bool]], device: Device) -> float:
-    """Return the seconds in which the system provides pages for large new tensors: outputs and the library's copies."""
+    """Return the seconds that the system takes to provide pages for large new tensors: outputs and library copies."""
     if device.fresh is None:
         return 0.0
     sizes = [t.nbytes for t, new in zip(spec.outputs, op.new, strict=True) if new] + [n for n, _ in copied]

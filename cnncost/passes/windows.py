@@ -13,7 +13,7 @@ Sizes: TypeAlias = "tuple[int, ...] | None"
 class Windows(NamedTuple):
     """The windows of one op: one number per spatial axis.
 
-    Both are None if only the kernel's number of elements was recorded; `stride` alone, for windows at random positions.
+    Both are None if only the kernel's number of elements was recorded; `stride` is None if positions are random.
     """
 
     kernel: Sizes
@@ -21,9 +21,9 @@ class Windows(NamedTuple):
 
 
 def windows(graph: Graph) -> Mapping[int, tuple[Windows, ...]]:
-    """Return the different windows of the ops that each call ran itself in forward, in order, by call index.
+    """Return the distinct windows of the ops that each call ran itself in forward, in order, by call index.
 
-    Adaptive pools have none.
+    Adaptive pools have no such windows.
     """
     by_spec = {spec: tuple(_windows_of(spec)) for spec in graph.specs}
     by_call: dict[int, dict[Windows, None]] = {}

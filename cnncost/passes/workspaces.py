@@ -13,7 +13,7 @@ class RawPeak(NamedTuple):
 
     Attributes:
         nbytes: total bytes.
-        workspace: those that the running kernel allocates.
+        workspace: bytes of workspace among them.
         node: index of the node at the peak; None if there are no nodes.
         op, path, phase: its op, the module that it is attributed to, and its phase.
     """
@@ -32,7 +32,7 @@ def workspaces(graph: Graph, timeline: tuple[int, ...], kernels: Kernels | int) 
     Args:
         graph: recorded from a forward pass or a training step.
         timeline: bytes of tensors that are alive while each node runs, as computed by the pass `memory`.
-        kernels: a CPU's kernels, or the bytes that a GPU library keeps allocated during the whole run.
+        kernels: a CPU's kernels, or the bytes that a GPU library holds during the whole run.
     """
     if not timeline:
         return RawPeak(0, 0, None, "", "", "forward")

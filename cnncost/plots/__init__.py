@@ -1,1 +1,1 @@
-"""Plots drawn with matplotlib: rooflines, predictions against measurements, memory, receptive fields, Pareto fronts."""
+"""Plots, drawn with matplotlib: rooflines, benchmarks, memory, receptive fields, Pareto fronts, laws and sweeps."""

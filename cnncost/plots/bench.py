@@ -12,11 +12,11 @@ from cnncost.plots.marks import BOUND_COLOURS
 from cnncost.plots.picture import picture
 
 _NEAR = 0.8
-"""Minimum distance of labelled dots, as a difference of log seconds; closer labels would overlap."""
+"""Minimum distance between labelled dots, as a difference of log seconds; closer labels would overlap."""
 
 
 def draw_errors(bench: Bench, path: str) -> None:
-    """Plot predicted over measured seconds, one dot per network and case, with a band of ± 30 %."""
+    """Plot predicted against measured seconds, one dot per network and case, with a band of ± 30 %."""
     rows = [row for row in bench.rows if row.error is not None]
     with picture(path, size=(7.0, 6.0)) as (axes,):
         axes.set_xscale("log")
@@ -45,7 +45,7 @@ def draw_errors(bench: Bench, path: str) -> None:
 
 
 def _rows_to_label(rows: list[Joined]) -> list[Joined]:
-    """Return the rows to label: the largest errors first, skipping rows close to one that is already labelled."""
+    """Return the rows to label: the largest errors first, skipping rows close to one already labelled."""
     labelled: list[Joined] = []
     for row in sorted(rows, key=lambda row: -abs(row.error or 0.0)):
         x = row.seconds or 1.0
@@ -55,7 +55,7 @@ def _rows_to_label(rows: list[Joined]) -> list[Joined]:
 
 
 def draw_batches(bench: Bench, path: str) -> None:
-    """Plot measured and predicted seconds over the batch size, one colour per network."""
+    """Plot measured and predicted seconds over batch size, one colour per network."""
     rows = [row for row in bench.rows if row.seconds and row.case.batch]
     names = dict.fromkeys(row.name for row in rows)
     with picture(path, size=(8.0, 5.0)) as (axes,):
@@ -87,9 +87,9 @@ def draw_batches(bench: Bench, path: str) -> None:
 
 
 def _is_on_line(row: Joined, rows: list[Joined]) -> bool:
-    """Return whether a row is of the case (apart from its batch) whose line is drawn for the row's network.
+    """Return whether a row belongs to its network's line.
 
-    A network has one line: for its first case that is not compiled, or for its first case if all are compiled.
+    A network has one line, over the batch sizes of its first case that is not compiled, or else of its first case.
     """
     cases = dict.fromkeys(other.case._replace(batch=None) for other in rows if other.name == row.name)
     candidates = [case for case in cases if not case.compiled] or list(cases)
@@ -97,6 +97,6 @@ def _is_on_line(row: Joined, rows: list[Joined]) -> bool:
 
 
 def _colours() -> list[str]:
-    """Return the colours of the bounds and further ones, repeated for benchmarks of many networks."""
+    """Return the colours of the bounds and others, repeated for benchmarks of many networks."""
     more = ["#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#9467bd"]
     return [*(colour for bound, colour in BOUND_COLOURS.items() if bound), *more] * 8

@@ -1,4 +1,4 @@
-"""Plot of receptive fields: the input with the boxes of chosen layers, and growth over depth."""
+"""Plot of receptive fields: boxes of chosen layers on the input, and growth over depth."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLORS = ("#440154", "#3b528b", "#21918c", "#35b779", "#8fb321", "#d98c00", "#c43c39")
-"""From the first layers to the last; distinct on white, also for red-green colour-blind readers."""
+"""From the first layers to the last; distinct on white, even for red-green colour-blind readers."""
 _GREY = "#666666"
 _BRANCH = "#9a9a9a"
 _FEW = 3
-"""Minimum number of boxes that shows how fields grow."""
+"""Minimum number of boxes needed to show how fields grow."""
 
 
 def default_boxes(rows: Sequence[Growth]) -> list[Growth]:
-    """Return the layers whose boxes are drawn by default: the last one with a numeric field for each jump.
+    """Return the layers whose boxes are drawn by default: for each jump, the last layer whose field can be drawn.
 
-    If there are few jumps, layers at even distances are drawn instead.
+    If there are few jumps, evenly spaced layers are drawn instead.
     """
     grown = [row for row in rows if row.grew and _drawable(row)]
     last = {row.field.jump: row for row in grown}
@@ -38,7 +38,7 @@ def default_boxes(rows: Sequence[Growth]) -> list[Growth]:
 
 
 def _drawable(row: Growth) -> bool:
-    """Return whether the field is a box and the layer's units lie along the input's axes."""
+    """Return whether the field is a box larger than one position, and the layer's units lie along the input's axes."""
     size = row.field.size
     return all(isinstance(n, int) for n in size) and any(n != 1 for n in size) and len(row.units) == len(size)
 
@@ -54,10 +54,10 @@ def draw(path: str, report: Report, rows: Sequence[Growth], boxes: Sequence[Grow
 
     Raises:
         OutputError, MissingPackageError: as `plots.picture.check_picture` does.
-        CnncostError: there are no rows: nothing sees the input.
+        CnncostError: there are no rows, because nothing sees the input.
     """
     if not rows:
-        raise CnncostError(f"{report.model}: nothing sees the input, so that there is nothing to draw")
+        raise CnncostError(f"{report.model}: nothing sees the input, so there is nothing to draw")
     with picture(path, columns=2, size=(5.5, 5.2), title=f"Receptive fields of {report.model}") as (left, right):
         left.grid(visible=False)
         right.grid(visible=False)
@@ -66,7 +66,7 @@ def draw(path: str, report: Report, rows: Sequence[Growth], boxes: Sequence[Grow
 
 
 def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
-    """Draw the input and each layer's field of the middle unit, including any part beyond the border."""
+    """Draw the input and the field of each layer's middle unit, including any part beyond the border."""
     from matplotlib.patches import Rectangle
 
     axes.set_title("input, with the field of each layer's middle unit", fontsize=9)
@@ -100,12 +100,12 @@ def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
 
 
 def _plane(sizes: Sequence[int]) -> tuple[int, int]:
-    """Return height and width of the drawn input: the last two axes; a single axis becomes a strip."""
+    """Return height and width of the drawn input: its last two axes; a single axis becomes a strip."""
     return (sizes[-2], sizes[-1]) if len(sizes) > 1 else (max(1, sizes[0] // 4), sizes[0])
 
 
 def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return start and length of the middle unit's field along rows and columns."""
+    """Return start and length of the middle unit's field, vertically and horizontally."""
     field = row.field
     spans: list[tuple[float, float]] = []
     along_input = len(row.units) == len(field.size)  # whether the layer's units lie along the input's axes
@@ -126,9 +126,9 @@ Points: TypeAlias = list[tuple[int, int]]
 
 
 def paths(points: Points) -> tuple[Points, list[Points]]:
-    """Return the layers with the largest field so far, and the runs of consecutive other layers.
+    """Return the layers with the largest field so far, and the runs of other consecutive layers.
 
-    In order of execution a shortcut follows the layers that it bypasses, so that one line through all would zigzag.
+    In order of execution, a shortcut follows the layers that it bypasses, so a single line would zigzag.
     """
     main: Points = []
     shorter: list[Points] = []
@@ -146,7 +146,7 @@ def paths(points: Points) -> tuple[Points, list[Points]]:
 
 
 def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
-    """Draw one line per group of axes with equal sizes; dashes keep a line visible under those drawn over it."""
+    """Draw one line per group of axes with equal sizes; dashes keep a line visible below those drawn over it."""
     axes_by_sizes: dict[tuple[object, ...], list[int]] = {}
     for axis in range(len(rows[0].field.size)):
         axes_by_sizes.setdefault(tuple(row.field.size[axis] for row in rows), []).append(axis)
@@ -172,7 +172,7 @@ def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
 
 
 def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
-    """Draw size over depth, and a grey band where the field is global."""
+    """Draw size over depth, and a grey band from the first layer with a global field."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title("size over depth", fontsize=9)

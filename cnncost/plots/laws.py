@@ -1,4 +1,4 @@
-"""Plot of costs over sizes: a law as a curve along each variable, with the points that were analyzed."""
+"""Plot of a law: its curve along each variable, with the points that were analyzed directly."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _MOST = 400
 """Maximum number of steps of a curve."""
 _TIMES = 4
-"""A curve ends at this multiple of the model's own size, unless the law ends before."""
+"""A curve ends at this multiple of the model's own size, unless the law ends earlier."""
 
 
 def draw_laws(laws: LawsData, path: str | Path, quantity: str = "macs") -> None:
-    """Write the picture: the law of one quantity along each variable, the others at the model's own sizes.
+    """Draw the law of one quantity along each variable, with the other variables at the model's own sizes.
 
     Raises:
         InputError: the quantity has no law, or none at the model's own sizes.
@@ -33,7 +33,7 @@ def draw_laws(laws: LawsData, path: str | Path, quantity: str = "macs") -> None:
         raise InputError(f"picture: {quantity} has no law: {law.why}")
     if not all(span.has(size) for span, size in zip(law.domain, law.base, strict=True)):
         raise InputError(
-            f"picture: the law of {quantity} does not hold at the model's own sizes; give others by --input"
+            f"picture: the law of {quantity} does not hold at the model's own sizes; give others with --input"
         )
     with picture(path, len(law.names), (4.6, 3.6), laws.model) as all_axes:
         for index, axes in enumerate(all_axes):
@@ -45,10 +45,10 @@ def _draw(axes: object, law: Law, index: int) -> None:
     from matplotlib.axes import Axes
     from matplotlib.ticker import FuncFormatter
 
-    assert isinstance(axes, Axes)  # typed as object, as matplotlib is imported only here
+    assert isinstance(axes, Axes)  # typed as object because matplotlib is imported only here
     as_text = units.data if "peak" in law.quantity or law.quantity in {"bytes", "activations"} else units.compact
     span, own_size = law.domain[index], law.base[index]
-    last = min(span.high, max(_TIMES * own_size, span.low + 8 * span.step))  # of a coarse lattice, at least 8 steps
+    last = min(span.high, max(_TIMES * own_size, span.low + 8 * span.step))  # at least 8 steps of a coarse lattice
     count = (last - span.low) // span.step
     sizes = [span.low + span.step * (k * count // min(count, _MOST)) for k in range(min(count, _MOST) + 1)]
     axes.plot(sizes, [law.at(_with_size(law.base, index, size)) for size in sizes], color=COLORS[0], linewidth=1.2)

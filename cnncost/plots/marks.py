@@ -1,4 +1,4 @@
-"""Point labels that don't overlap, and logarithmic axes with readable ticks."""
+"""Point labels that don't overlap, and axes with readable ticks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BOUND_COLOURS = {"compute": "#0072b2", "memory": "#d55e00", "launch": "#009e73",
 
 
 def readable_axis(axis: Any, name: str, format_count: Callable[[int], str] | None = None) -> None:
-    """Format an axis of counts, logarithmic or not, with readable ticks that all differ.
+    """Give an axis of counts, logarithmic or not, readable tick labels that all differ.
 
     Args:
-        axis: the axis; its limits have to be final.
+        axis: the axis; its limits must be final.
         name: the axis label.
-        format_count: returns a count as text; None: `12.0 M`, with as many digits as neighbouring ticks need to differ.
+        format_count: returns a count as text; None: `12.0 M`, with as many digits as are needed for ticks to differ.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -63,10 +63,10 @@ def name_points(
     axes: Any, points: Mapping[str, tuple[float, float]], others: Iterable[tuple[float, float]] = (),
     radii: Mapping[str, float] | None = None, texts: Iterable[Any] = (),
 ) -> list[Any]:  # fmt: skip
-    """Label each point without covering other labels or points: nearby, or further away with a line to it.
+    """Label each point without covering other labels or points: nearby, or further away with a line to the point.
 
-    Lines don't cross labels. A label for which no place is free takes the last one that is tried. Call it last: the
-    layout must not change afterwards.
+    Lines don't cross labels. If no place is free, a label takes the last one tried. Call this last: the layout must not
+    change afterwards.
 
     Args:
         axes: the axes with the points.
@@ -92,7 +92,7 @@ def name_points(
         half_width = label.get_window_extent().width / _PIXELS / 2 + 8  # with 8 points between dot and label
         spot = tuple(axes.transData.transform(point))
         for dx, dy in _AROUND:
-            # outside of the dot: to its side if the label is at its height, else above or below it
+            # outside the dot: beside it if the label is at its height, else above or below it
             beside = copysign(radius, dx) if dx and not dy else 0.0
             label.set_position((dx * half_width + beside, dy + (copysign(radius, dy) if dy else 0.0)))
             box = label.get_window_extent()
@@ -121,7 +121,7 @@ def _leader(spot: tuple[float, float], box: BboxBase) -> list[tuple[float, float
 
 
 _PARTS = 12
-"""Number of points by which a line to a label is checked for overlaps."""
+"""Number of points at which a line to a label is checked for overlaps."""
 _PIXELS = DPI / 72
 """Pixels per typographic point."""
 _NEAR = 11
@@ -129,4 +129,4 @@ _NEAR = 11
 _AROUND = [(0, dy) for dy in (9, -9)] + [(dx, 0) for dx in (1, -1)] + [
     (dx, sign * dy) for dy in (18, 27, 36, 45, 58, 72, 90, 110) for dx in (0, 1, -1, 2, -2) for sign in (1, -1)
 ]  # fmt: skip
-"""Label positions to try, nearest first: horizontal offset in halves of a label, vertical offset in points."""
+"""Label positions to try, nearest first: horizontal offset in half label widths, vertical offset in points."""

@@ -52,7 +52,7 @@ def draw(path: str, title: str, graph: Graph, memory: Memory) -> None:
                 bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             )  # fmt: skip
             axes.plot([peak.node], [peak.nbytes / factor], "ko", markersize=4)
-        # below the title, a line for the phases' names; above the curves, room for the label of the peak
+        # leave a line below the title for the phases' names, and room above the curves for the peak's label
         axes.set(xlabel="ops, in the order in which they run", ylabel=f"alive, {unit}", title=f"{title}\n")
         axes.set_xlim(0, max(len(memory.timeline) - 1, 1))
         axes.set_ylim(0, 1.14 * peak.nbytes / factor)

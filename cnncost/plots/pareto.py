@@ -73,7 +73,7 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
 
 
 def _radius(area: float) -> float:
-    """Return a bubble's radius in typographic points, less 3, so that its label touches the edge."""
+    """Return a dot's radius in typographic points, less 3, so that its label touches the edge."""
     return sqrt(area / pi) - 3
 
 
@@ -86,11 +86,11 @@ def points_by_label(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[s
     for point, names in names_at.items():
         label = ", ".join(dict.fromkeys(names))
         while label in found:
-            label += " "  # spaces keep equal labels of several points apart
+            label += " "  # spaces distinguish equal labels of different points
         found[label] = point
     return found
 
 
 def _for_log_axis(number: int) -> int:
-    """Return the number, at least 1, as a logarithmic axis can't show 0."""
+    """Return the number, but at least 1, because a logarithmic axis can't show 0."""
     return max(number, 1)

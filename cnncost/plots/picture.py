@@ -25,7 +25,7 @@ def check_picture(path: str | Path) -> None:
     """Check that a picture can be written to `path`; call it before the expensive work.
 
     Raises:
-        OutputError: an unknown file ending, or a path that can't be written.
+        OutputError: the file ending is unknown, or the path can't be written.
         MissingPackageError: matplotlib is not installed.
     """
     ending = Path(path).suffix.lower()
@@ -54,7 +54,7 @@ def picture(
     Args:
         path: the file; its ending selects the format.
         columns: number of axes.
-        size: width and height of each in inches.
+        size: width and height of each axes in inches.
         title: title above all axes.
 
     Raises:

@@ -24,7 +24,7 @@ def draw(prediction: Prediction, path: str) -> None:
     """Draw FLOP/s over FLOPs per byte, both logarithmic; a dot's area is its share of the time.
 
     Raises:
-        OutputError: an unknown file ending, or a path that can't be written.
+        OutputError: the file ending is unknown, or the path can't be written.
         MissingPackageError: matplotlib is not installed.
     """
     times = prediction.roofline
@@ -95,12 +95,12 @@ def _ceilings(
 
 
 def _between(low: float, high: float) -> list[float]:
-    """Return points along a line, evenly spaced by logarithm and so dense that no label fits between two."""
+    """Return points along a line, evenly spaced on a logarithmic axis, and so dense that no label fits between two."""
     return [low * (high / low) ** (part / 100) for part in range(101)]
 
 
 def _areas(dots: list[Predicted], seconds: float) -> list[float]:
-    """Return the dots' areas in square points, by their share of all seconds; the smallest are still visible."""
+    """Return the dots' areas in square points, by their share of all seconds; the smallest stay visible."""
     return [12 + 1500 * p.seconds / seconds for p in dots]
 
 
@@ -115,13 +115,13 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
             )  # fmt: skip
     if dots:
         legend = axes.legend(loc="lower right")
-        for handle in legend.legend_handles:  # equal sizes, not those of the largest dots
+        for handle in legend.legend_handles:  # the same size for all, whatever the dots' sizes
             if handle is not None and hasattr(handle, "set_sizes"):
                 handle.set_sizes([40])
 
 
 def _labels(dots: list[Row]) -> dict[str, tuple[float, float]]:
-    """Return the points of the dots with most time, by label; dots at nearly the same point share one."""
+    """Return the points of the dots that take the most time, by label; dots at nearly the same point share a label."""
     places: dict[tuple[int, int], list[Row]] = {}
     for row in dots:
         p = row.predicted

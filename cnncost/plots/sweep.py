@@ -15,11 +15,11 @@ from cnncost.plots.picture import COLORS, picture
 from cnncost.sweeps.figures import FIGURES
 
 _NAMED = 30
-"""Maximum number of points of a front that are labelled."""
+"""Maximum number of labelled points on fronts."""
 _ALL = 12
-"""Maximum number of points of a picture in which all are labelled, also those off the front."""
+"""If there are at most this many points, all are labelled, even those off the front."""
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
-"""Words in the names of columns in which more is better; in all other columns less is."""
+"""Words in the names of columns in which more is better; in all others, less is better."""
 
 
 def checked(requested: Sequence[str], numbers: Sequence[str]) -> list[str]:
@@ -30,11 +30,11 @@ def checked(requested: Sequence[str], numbers: Sequence[str]) -> list[str]:
     """
     if len(requested) < 2:
         raise InputError(
-            f"a picture needs two columns of numbers, as in --scatter macs,params; there are {_listed(numbers)}"
+            f"a picture needs two columns of numbers, as in --scatter macs,params; available: {_listed(numbers)}"
         )
     for name in requested:
         if name.lstrip("+-") not in numbers:
-            near = suggestion(name.lstrip("+-"), numbers) or f"; there are {_listed(numbers)}"
+            near = suggestion(name.lstrip("+-"), numbers) or f"; available: {_listed(numbers)}"
             raise InputError(f"--scatter: no column of numbers {name.lstrip('+-')!r}{near}")
     return list(requested)
 
@@ -76,7 +76,7 @@ def draw(names: Sequence[str], records: Sequence[dict[str, Any]], requested: Seq
     """Draw columns to a file; rows that lack one of them are left out.
 
     Raises:
-        InputError: no row has all of them.
+        InputError: no row has numbers in all of these columns.
         OutputError, MissingPackageError: as `picture` does.
     """
     columns = [name.lstrip("+-") for name in requested]
@@ -154,7 +154,7 @@ def _parallel(rows: Sequence[dict[str, Any]], names: Sequence[str], path: str) -
         scaled = [_unit([float(row[name]) for row in rows]) for name in names]
         for i, row in enumerate(rows):
             color = COLORS[models.index(row["model"]) % len(COLORS)]
-            # only a model's first line is in the legend, which is shown if the colours are unique
+            # the legend has only a model's first line, and is shown only if no colour repeats
             first = row["model"] not in {each["model"] for each in rows[:i]} if len(models) <= len(COLORS) else False
             axes.plot(range(len(names)), [each[i] for each in scaled], color=color, linewidth=1, alpha=0.6,
                       label=row["model"] if first else None)  # fmt: skip

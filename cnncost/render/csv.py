@@ -1,9 +1,8 @@
-"""A document as CSV: the rows of its data table, with exact numbers and no totals."""
+"""A document as CSV: the rows of its first data table, with exact numbers and no totals."""
 
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ def to_csv(document: Document) -> str:
         ValueError: the document has no table of data.
     """
     if not document.tables(DATA):
-        raise ValueError(f"{document.command}: no table for CSV")
+        raise ValueError(f"{document.command}: there is no table to write as CSV")
     table = document.tables(DATA)[0]
     columns = table.shown_in(DATA)
     results = (row for row in table.rows if row.role == "row")
@@ -28,8 +27,16 @@ def to_csv(document: Document) -> str:
 
 def csv_text(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return CSV text; lines end in a newline without carriage return on every system."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    out = _Lines()
+    writer = csv.writer(out, lineterminator="\r\n")  # so that it quotes both characters
     writer.writerow(names)
     writer.writerows(rows)
-    return out.getvalue()
+    return "".join(out)
+
+
+class _Lines(list[str]):
+    """Lines of CSV, which end in a newline alone."""
+
+    def write(self, line: str) -> None:
+        """Add a line that ends in both characters."""
+        self.append(line[:-2] + "\n")

@@ -1,7 +1,7 @@
 """The output formats of documents and timelines; a format is declared here, and only here.
 
 Its renderer is the function `to_NAME` of `cnncost.render.NAME`. The commands' `--format`, the endings of `-o`, help and
-messages, and the formats that tests cover follow from the declaration.
+messages, and the formats that tests cover are derived from the declaration.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Format(NamedTuple):
 
     Attributes:
         name: name for `--format`.
-        endings: endings of its files, the usual one first; empty: it can only be chosen by name.
+        endings: its file endings, the usual one first; empty: the format can only be chosen by name.
         tree: whether it shows the module tree, so that `--depth` applies.
         whole: whether it shows modules, layers and ops at once, so that `--by` does not apply.
         meaning: description for `--help`.
-        written_as: for a format without endings of its own, the name of the format in which its files are written, and
-            whose endings they may have; else empty.
+        written_as: for a format without endings of its own, the name of the format that its files are written in, whose
+            endings they may have; else empty.
     """
 
     name: str
@@ -52,14 +52,14 @@ class Formats:
     declared: tuple[Format, ...]
 
     def also(self, *further: Format) -> Formats:
-        """Return these formats and further ones, which only some commands offer and write themselves."""
+        """Return these formats plus others, which only some commands offer and write themselves."""
         return Formats((*self.declared, *further))
 
     def __iter__(self) -> Iterator[Format]:
         return iter(self.declared)
 
     def __getitem__(self, name: str) -> Format:
-        """Return the format of this name. Raises ValueError if there is none."""
+        """Return the format with this name. Raises ValueError if there is none."""
         for form in self.declared:
             if form.name == name:
                 return form
@@ -72,7 +72,7 @@ class Formats:
 
     @property
     def endings(self) -> Mapping[str, str]:
-        """The format's name by ending of a file."""
+        """Names of formats by file ending."""
         return {ending: form.name for form in self._default_last() for ending in form.endings}
 
     @property
@@ -85,7 +85,7 @@ class Formats:
         return (*others, first)
 
     def of_file(self, path: str | Path) -> str:
-        """Return the name of the format of a file's ending. Raises OutputError for an unknown ending, or a folder."""
+        """Return the name of the format for a file's ending. Raises OutputError for an unknown ending, or a folder."""
         ending = Path(path).suffix.lower()
         if ending in self.endings:
             return self.endings[ending]
@@ -98,7 +98,7 @@ class Formats:
         )  # fmt: skip
 
     def choose(self, name: str | None, path: str | Path | None) -> str:
-        """Return the name of the format to write: the requested one, else the one of the file's ending, else the first.
+        """Return the name of the format to write: the requested one, else that of the file's ending, else the first.
 
         Args:
             name: the value of `--format`; None if it was not given.
@@ -149,7 +149,7 @@ def rendered(document: Document, form: str) -> str:
     """Return the document in one of the formats. Only its renderer is imported; text has the document's own width.
 
     Raises:
-        ValueError: no such format, or CSV of a document without a table of data.
+        ValueError: there is no such format, or the format is CSV and the document has no table of data.
     """
     if FORMATS[form].name == "text":
         from cnncost.render.text import to_text
@@ -159,7 +159,7 @@ def rendered(document: Document, form: str) -> str:
 
 
 def viewed(timeline: Timeline, form: str) -> str:
-    """Return the timeline in one of `VIEWERS`, by name."""
+    """Return the timeline in the format with this name, one of `VIEWERS`."""
     return _renderer(form)(timeline)
 
 

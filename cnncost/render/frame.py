@@ -1,8 +1,8 @@
 """A document in a notebook: a static table, which an iframe with the interactive page replaces if scripts may run.
 
-The iframe is self-contained (style, program and data, compressed), so that an output cell works alone, copied into
-another notebook, or opened from a file. An untrusted notebook strips the iframe, and the table remains; if scripts
-don't run, the iframe keeps its height of 0.
+The iframe is self-contained (style, program and data, compressed), so an output cell also works if it is copied into
+another notebook or opened from a file. In an untrusted notebook, the iframe is stripped and the table remains; if
+scripts don't run, the iframe keeps its height of 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from cnncost.render.program import PLACE, built, in_script, policy
 HEIGHT = "30rem"
 """CSS height of the iframe, whatever it shows."""
 MOST = 600_000
-"""Largest iframe in characters, so that notebooks stay small; a larger page is replaced by the static table."""
+"""Maximum length of an iframe in characters, so that notebooks stay small; for a larger page, only the static table is
+shown."""
 _UNPACK = r"""
 (async () => {
   const frame = window.frameElement, root = document.documentElement;
@@ -62,8 +63,8 @@ _UNPACK = r"""
 """
 """JavaScript that unpacks the page, shows the iframe in place of the table, and adopts the notebook's colours.
 
-`dress` takes light text for a dark theme, copies the nearest background that is not transparent, and switches the style
-sheet's rules for the system's colour scheme on or off, as the notebook's theme may be another.
+`dress` takes light text as the sign of a dark theme, copies the nearest background that is not transparent, and
+switches the style sheet's rules for the system's colour scheme on or off, because the notebook's theme may differ.
 """
 
 
@@ -98,7 +99,7 @@ def _frame(document: Document) -> str:
 
 
 def _packed(data: str) -> str:
-    """Return style, program and data as base64 of gzipped JSON; `mtime=0` keeps the text the same on every run."""
+    """Return style, program and data as base64 of gzipped JSON; with `mtime=0`, the text is the same on every run."""
     texts = json.dumps([_style(), built("page.js"), data], ensure_ascii=False)
     return base64.b64encode(gzip.compress(texts.encode(), 9, mtime=0)).decode()
 

@@ -1,7 +1,7 @@
 """A document as one self-contained HTML page, which works without scripts; page data is drawn by JavaScript.
 
-It is written without a template engine: the page is a few tags around tables, and a template would hide them from the
-type checker and be one more dependency.
+There is no template engine: the page is a few tags around tables, and a template would hide them from the type checker
+and add a dependency.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from cnncost.render.program import PLACE, STATIC, with_program
 from cnncost.render.values import missing, show
 
 _NAME_WIDTH, _TEXT_WIDTH = 44, 24
-"""Most characters of a tree's name column and of its other columns; a tooltip shows long names in full."""
+"""Maximum widths, in characters, of a tree's name column and of its other columns; a tooltip shows long names in full.
+"""
 
 
 def to_html(document: Document) -> str:
@@ -61,7 +62,7 @@ def around(document: Document) -> tuple[list[Part], list[Part]]:
 def _replaced(parts: Sequence[Part], headings: Sequence[str] | None) -> Iterator[list[str]]:
     """Yield the lines of each part; parts that the JavaScript draws itself are wrapped, so that it can hide them.
 
-    These are the tables whose first column has one of these headings (None: all parts), and the titles above them.
+    Those are the tables whose first column has one of `headings`, with the headings above them; all parts if None.
     """
     is_drawn = [headings is None or (isinstance(p, Table) and p.columns[0].heading in headings) for p in parts]
     for part, drawn, next_drawn in zip(parts, is_drawn, [*is_drawn, False][1:], strict=True):
@@ -148,7 +149,7 @@ def _row(row: Row, columns: Sequence[tuple[int, Column]]) -> str:
 
 
 def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
-    """Return a cell; the first one of a tree's row is indented by spaces, as notebooks may drop the style sheet."""
+    """Return a cell; the first of a tree's row is indented with spaces, because notebooks may drop the style sheet."""
     if column.kind == "bar":
         part = Fraction(cell.value or 0)
         inner = f'<span class="bar" style="--part: {float(100 * part):.3g}%"></span>' if part else ""
@@ -164,7 +165,7 @@ def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
 
 
 def tree_lines(table: Table) -> Iterator[str]:
-    """Yield the lines of a tree of nested `details`, which open without scripts; each row is a CSS grid."""
+    """Yield the lines of a tree of nested `details`, which can be opened without scripts; each row is a CSS grid."""
     columns = table.shown_in(MARKUP)
     yield f'<div class="scroll" tabindex="0"><div class="tree" style="--columns: {_widths(table, columns)}">'
     heads = [tag("span", c.heading, "" if c.bar else "name" if c.kind == "name" else "n" if c.right else "", c.meaning)
@@ -186,11 +187,11 @@ def tree_lines(table: Table) -> Iterator[str]:
 
 
 def _widths(table: Table, columns: Sequence[tuple[int, Column]]) -> str:
-    """Return fixed column widths for CSS: each row is its own grid, so that a browser can't align them by content."""
+    """Return fixed column widths for CSS: each row is a grid of its own, so browsers can't align them by content."""
     widths = []
     for i, column in columns:
         texts = [(row.level, column.text(cell := row.cell(i)) + cell.tail) for row in table.rows]
-        if column.kind == "name":  # about 2ch of indent a level, as `.name` of the style sheet has; 6ch of slack
+        if column.kind == "name":  # about 2ch of indent per level, as in `.name` of the style sheet; 6ch of slack
             widest = max((text_width(text) + 2 * (level + 1) for level, text in texts if level is not None), default=0)
             widths.append(f"{min(_NAME_WIDTH, widest + 6)}ch")
         else:
@@ -215,7 +216,7 @@ def _tree_cell(column: Column, row: Row, cell: Cell, longest: Fraction) -> str:
 
 
 def _tiles(part: Tiles) -> Iterator[str]:
-    """Yield the tiles: a short form of each number and, if it is large, the exact one."""
+    """Yield the tiles: each number in short form and, if it is a large count, exactly."""
     yield '<div class="totals">'
     for name, kind, cell in part.tiles:
         text, short = (cell.mark + show(kind, cell.value, compact=compact) for compact in (False, True))

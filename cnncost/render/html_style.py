@@ -1,7 +1,7 @@
 """The style sheet of the HTML report.
 
-The fragment inherits colours, so that it works in light and dark notebook themes; the page sets its own,
-following the system's colour scheme.
+The fragment inherits colours, so it works in light and dark notebook themes; the page sets its own, following the
+system's colour scheme.
 """
 
 FRAGMENT = """

@@ -3,7 +3,7 @@
     {"schema": 3, "command": …, facts …, "<table>": [{"<column>": value, …}, …], …}
 
 Counts and bytes are ints, seconds floats, shapes lists of ints, dtypes strings; unknown values are null. A list of
-objects has a line for each object, so that a diff of two files shows which rows changed.
+objects has one line per object, so a diff of two files shows which rows changed.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def _identity(value: Any) -> Any:
 
 
 def json_text(data: Mapping[str, Any], to_plain: Callable[[Any], Any] = _identity) -> str:
-    """Return an object as JSON with a line for each key, and for each object of a list.
+    """Return an object as JSON with a line for each key, and for each object in a list.
 
-    `to_plain` converts each value or list item just before it is written, so that rows are never all copied at once.
+    `to_plain` converts each value or list item just before it is written, so rows are never all copied at once.
     """
     lines = [f"  {json.dumps(key)}: {_lines(value, to_plain)}" for key, value in data.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -13,21 +13,21 @@ from cnncost.render.document import MARKUP, Column, Row, Table
 from cnncost.render.layout import TableColumn
 
 _LINE, _LANDSCAPE = 61, 105
-"""Digits of 10 pt type in a line, upright and on a landscape page."""
+"""Digits of 10 pt type per line, on a portrait and on a landscape page."""
 _LINES, _LANDSCAPE_LINES = 32, 20
-"""Most lines of a table that can stay on one page; a longer one is a `longtable`."""
+"""Maximum number of lines of a table on one page; a longer table is a `longtable`."""
 _SIZES = {"": 10, r"\small": 9, r"\footnotesize": 8, r"\scriptsize": 7, r"\tiny": 5}
-"""Size of type in points, by LaTeX command; from the largest."""
+"""Size of type in points, by LaTeX command, largest first."""
 _WIDE = "×≥≤±−→"
 """Characters wider than a digit."""
 _NEVER_WRAPPED = 16
-"""Digits up to which text is not wrapped."""
+"""Text of at most this many digits is not wrapped."""
 
 Escape = Callable[[str], str]
 
 
 class _Fit(NamedTuple):
-    """How a table fits: LaTeX command of the type's size, whether the page is landscape, digits of each column."""
+    """How a table fits: the LaTeX command for its type size, whether the page is landscape, each column's digits."""
 
     size: str
     landscape: bool
@@ -42,7 +42,7 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     fields = [_field(column, [row[n] for row in texts], bold_rows) for n, (_, column) in enumerate(columns)]
     fit = _fit(fields)
     wraps = [width < field.width for field, width in zip(fields, fit.widths, strict=True)]
-    # a row has as many lines as its longest cell, whose width is divided by its column's and rounded up
+    # a row has as many lines as its longest cell: the cell's width divided by its column's, rounded up
     lines = sum(max((-(-_digits(t) // max(w, 1)) for t, w in zip(row, fit.widths, strict=True)), default=1)
                 for row in texts)  # fmt: skip
     name = "longtable" if lines > (_LANDSCAPE_LINES if fit.landscape else _LINES) else "tabular"
@@ -87,8 +87,8 @@ def _digits(text: str) -> int:
 def _fit(fields: Sequence[TableColumn]) -> _Fit:
     """Return the largest type that fits: without wrapped text, else with it, else on a landscape page.
 
-    Without wrapped text, type is not smaller than footnotesize. Tiny type is for landscape pages; a table that is
-    too wide for all sizes gets it as well.
+    Without wrapped text, type is at least footnotesize. Tiny type is only for landscape pages; a table that is too wide
+    for all sizes gets it, too.
     """
     full_widths = [field.width for field in fields]
     total = sum(full_widths) + layout.GAP * (len(fields) - 1)
@@ -97,7 +97,7 @@ def _fit(fields: Sequence[TableColumn]) -> _Fit:
         for size in [*rooms][:3]:  # to footnotesize
             if total <= rooms[size]:
                 return _Fit(size, landscape, full_widths)
-        for size in [*rooms][1:] if landscape else [*rooms][1:-1]:  # from small, upright not to tiny
+        for size in [*rooms][1:] if landscape else [*rooms][1:-1]:  # from small; tiny only for landscape
             if layout.needed(fields) <= rooms[size]:
                 return _Fit(size, landscape, layout.widths(fields, rooms[size]))
     return _Fit([*_SIZES][-1], True, layout.widths(fields, layout.needed(fields)))
@@ -112,7 +112,12 @@ def _columns(fields: Sequence[TableColumn], fit: _Fit, wraps: Sequence[bool]) ->
 
 
 def _line(cells: Iterable[str]) -> str:
-    return rf"  {' & '.join(cells)} \\"
+    return rf"  {begun(' & '.join(cells))} \\"
+
+
+def begun(text: str) -> str:
+    r"""Return a text that can't be an argument of what stands before it, as `*` and `[…]` are of `\\` and `\item`."""
+    return "{}" + text if text.startswith(("*", "[")) else text
 
 
 def _cell(text: str, column: Column, row: Row, strong: bool) -> str:

@@ -1,7 +1,7 @@
 """Lays out a table as lines of styled text, fitted to a width. Independent of reports; prints nothing.
 
-A line is a list of (text, style); plain text is the lines without their styles, so that a terminal
-and a pipe get the same layout. Widths are in terminal cells: some characters take two.
+A line is a list of (text, style); plain text is the lines without their styles, so a terminal and a pipe get the same
+layout. Widths are in terminal cells: some characters take two.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ASCII = str.maketrans({
 
 
 class Cell(NamedTuple):
-    """A cell. Only `text` may be shortened; `lead` and `tail` keep their length and have their own styles."""
+    """A cell. `text` is shortened first; `lead` and `tail` have styles of their own."""
 
     text: str
     style: str = ""
@@ -48,7 +48,7 @@ class Cell(NamedTuple):
 class TableColumn:
     """A column of cells, `gap` spaces after the previous column.
 
-    `least` is the minimum width to which cells are shortened or, with `wrap`, wrapped; None: they keep their width.
+    `least` is the minimum width to which cells may be shortened or, with `wrap`, wrapped; None: they keep their width.
     """
 
     heading: str
@@ -60,7 +60,7 @@ class TableColumn:
 
     @cached_property
     def width(self) -> int:
-        """Width of the widest cell; cached, as fitting a table needs it in each of its steps."""
+        """Width of the widest cell or the heading; cached, because each step of fitting a table needs it."""
         return max(text_width(self.heading), *(cell.width for cell in self.cells))
 
     @property
@@ -70,7 +70,7 @@ class TableColumn:
 
 
 def needed(columns: Sequence[TableColumn]) -> int:
-    """Return the minimum width of a table of these columns."""
+    """Return the minimum width of a table with these columns."""
     return sum(column.needed for column in columns) + _gaps(columns)
 
 
@@ -105,7 +105,7 @@ def table(
 
 
 def widths(columns: Sequence[TableColumn], width: int) -> list[int]:
-    """Return each column's width: its minimum, and an equal share of the spare width for those that are shortened."""
+    """Return each column's width: its minimum, plus an equal share of the spare width for columns that need more."""
     sizes = [column.needed for column in columns]
     spare = width - needed(columns)
     while spare > 0:
@@ -143,7 +143,7 @@ def _line(cells: Sequence[Cell], columns: Sequence[TableColumn], widths: Sequenc
 
 
 def _parts(cell: Cell, width: int) -> tuple[Line, int]:
-    """Return a cell's parts, fitted into `width`, and their width. Lead and tail are shortened only if they must be."""
+    """Return a cell's parts, fitted into `width`, and their width. Lead and tail are shortened only if necessary."""
     natural = cell.width
     if natural <= width:
         return [(cell.lead, "guide"), (cell.text, cell.style), (cell.tail, "note")], natural
@@ -156,7 +156,7 @@ def _parts(cell: Cell, width: int) -> tuple[Line, int]:
 
 
 def _stripped(line: Line) -> Line:
-    """Remove empty parts and trailing spaces."""
+    """Return a line without empty parts and trailing spaces."""
     parts = [part for part in line if part[0]]
     while parts and not parts[-1][0].strip():
         parts.pop()
@@ -225,6 +225,11 @@ def _beginning(text: str, width: int) -> str:
 def printable(text: str) -> str:
     """Escape control characters, so that a name can't break a row or colour the terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def end(text: str) -> str:
+    """Return what a sentence needs behind it: a full stop, unless it ends in one or in a colon."""
+    return "" if text.endswith((".", ":")) else "."
 
 
 def to_ascii(text: str) -> str:

@@ -1,7 +1,7 @@
 """Puts the JavaScript program into an interactive page: `page.js` and `page.css`, built from the sources in `page/`.
 
 The page is one self-contained file: its Content-Security-Policy allows its two scripts, by their hashes, and no network
-request. Without scripts, or if the program fails, the static parts are shown.
+requests. If scripts don't run, or the program fails, the static parts are shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 PLACE = '<div id="page"></div>'
 """The element that the program draws in."""
 STATIC = "static"
-"""CSS class of the parts that are shown instead if scripts don't run."""
+"""CSS class of the parts that are shown if scripts don't run."""
 _BEFORE = (
     'document.documentElement.className="scripted";'
     'addEventListener("error",function(){if(!document.querySelector("#page>*"))document.documentElement.className=""});'
@@ -37,7 +37,7 @@ def _hash(script: str) -> str:
 
 
 def policy(*scripts: str) -> str:
-    """Return a Content-Security-Policy that allows these scripts and no network request."""
+    """Return a Content-Security-Policy that allows these scripts and no network requests."""
     return (
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src 'unsafe-inline'; "
         "img-src blob: data:; form-action 'none'; base-uri 'none'"

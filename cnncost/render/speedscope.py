@@ -1,4 +1,4 @@
-"""A timeline as a file for speedscope, a viewer of flame graphs: a profile for each track.
+"""A timeline as a file for speedscope, a viewer of flame graphs, with a profile for each track.
 
 Ref: https://github.com/jlfwong/speedscope/wiki/Importing-from-custom-sources, and its file-format-schema.json.
 """
@@ -15,7 +15,7 @@ SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
 def to_speedscope(timeline: Timeline) -> str:
-    """Return all tracks as evented profiles, whose frames are modules and ops, with a profile on each line."""
+    """Return all tracks as evented profiles, whose frames are modules and ops, with one profile per line."""
     frames: dict[str, int] = {}
     profiles = [_profile(track, frames) for track in timeline.tracks]
     data = {

@@ -1,8 +1,8 @@
 """A document as lines of styled text that fit a width: a terminal, a pipe and a file get the same lines.
 
-Tables are laid out by `layout.py` instead of rich: a path is shortened in its middle, whereas rich would cut its end,
-the most specific part; each table states which columns to drop first; and rich, slow to import, is needed for colours
-only.
+Tables are laid out by `layout.py` instead of rich: a path is shortened in its middle, whereas rich would cut off its
+end, the most specific part; each table states which columns to drop first; and rich, which is slow to import, is only
+needed for colours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.render import document as parts
@@ -32,24 +32,24 @@ STYLES = {
 }  # fmt: skip
 """Rich's style for each style of a document; styles that are not listed have no colour."""
 _SIGNS = "─├│└×…≥█▏"
-"""Characters of tables that some encodings lack."""
+"""Characters in tables that some encodings lack."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 """Characters of a curve, by height."""
 _BELOW = "    "
 """Indent of a remark below a row."""
 _NAME = (12, 36)
-"""Bounds of the minimum width of a row's name, which is three tenths of the line."""
+"""Bounds of the minimum width of a row's name, which is otherwise three tenths of the line."""
 
 
 def to_lines(document: parts.Document, width: int, escape: Escape = layout.printable) -> list[Line]:
-    """Return the lines of title and parts, at most `width` long unless a table can't be made narrower."""
+    """Return the lines of title and parts, at most `width` long unless a part can't be made that narrow."""
     width = max(width, document.least)
     headline = document.title if document.headline is None else document.headline
     title = ", ".join(text for text in (headline, document.subtitle) if text)
     lines: list[Line] = [[(line, "title")] for line in wrapped(escape(title), width)]
-    columns_shown: set[str] = set()
+    seen = _Seen(set(), set())
     for part in document.shown(parts.TEXT):
-        shown = list(_part(part, width, columns_shown, escape))
+        shown = list(_part(part, width, seen, escape))
         if not shown:
             continue
         if part.apart and lines:
@@ -59,7 +59,7 @@ def to_lines(document: parts.Document, width: int, escape: Escape = layout.print
 
 
 def to_text(document: parts.Document, width: int, *, color: bool = False, encoding: str = "utf-8") -> str:
-    """Return the document as text; with ANSI escape codes if `color`, in ASCII if the encoding lacks a character."""
+    """Return the document as text: with ANSI escape codes if `color`, in ASCII if the encoding lacks a character."""
     lines = to_lines(document, width)
     if not encodable("".join(map(layout.plain, lines)), encoding):
         lines = [[(layout.to_ascii(text), style) for text, style in line]
@@ -92,30 +92,35 @@ def encodable(text: str, encoding: str) -> bool:
     return True
 
 
-def _part(part: parts.Part, width: int, columns_shown: set[str], escape: Escape) -> Iterator[Line]:
-    """Yield the lines of a part.
+class _Seen(NamedTuple):
+    """What tables have shown so far: columns, which some notes would repeat, and signs, which some notes explain."""
 
-    `columns_shown` collects the names of the columns shown so far; notes that repeat one of them are left out.
-    """
+    columns: set[str]
+    signs: set[str]
+
+
+def _part(part: parts.Part, width: int, seen: _Seen, escape: Escape) -> Iterator[Line]:
+    """Yield the lines of a part, and add to `seen` what it shows."""
     note_lines = partial(_note_lines, width=width, escape=escape)
     match part:
         case parts.Table():
             if part.caption:
                 yield from note_lines(parts.Note(part.caption, "caption"))
             fitting = _Fitting(part, width, escape)
-            columns_shown |= fitting.column_names
+            seen.columns.update(fitting.column_names)
+            seen.signs.update(part.signs(parts.TEXT, fitting.narrowing.drop))
             yield from fitting.lines()
         case parts.Notes():
             if part.intro is not None:
                 yield from note_lines(part.intro)
-            for note in part.notes:
-                if note.without not in columns_shown:
+            for note in part.about(seen.signs).notes:
+                if note.without not in seen.columns:
                     yield from note_lines(note, first=part.first, hang=part.hang)
         case parts.Equations():
             names = [", ".join(each.names) for each in part.equations]
             longest = max(map(layout.text_width, names), default=0)
             for name, each in zip(names, part.equations, strict=True):
-                sign = "=" if each.latex else " "  # without LaTeX the text says why there is no formula
+                sign = "=" if each.latex else " "  # without LaTeX, the text says why there is no formula
                 yield [(escape(f"{name:<{longest}} {sign} {each.text}"), "")]  # not wrapped, so that it can be copied
         case parts.Heading():
             yield from note_lines(parts.Note(part.text, part.style))
@@ -140,7 +145,7 @@ def table_lines(table: parts.Table, width: int, escape: Escape = layout.printabl
 
 
 class _Fitting:
-    """Fits a table into a width by trying its steps; caches the cells, as several steps show the same ones."""
+    """Fits a table into a width by trying its steps; caches cells, because several steps show the same ones."""
 
     def __init__(self, table: parts.Table, width: int, escape: Escape) -> None:
         self.table, self.width, self.escape = table, width, escape
@@ -164,7 +169,7 @@ class _Fitting:
         return layout.table(self._fields(self.narrowing, self.width), self.width, rules, below)
 
     def _narrow(self) -> parts.Narrowing:
-        """Return the first step that fits (else the last), with those optional columns that then still fit."""
+        """Return the first step that fits (else the last), plus the optional columns that there is still room for."""
         narrowing = parts.Narrowing(drop=self.table.optional)
         for step in self.table.narrowing:
             if self._fits(narrowing):
@@ -182,7 +187,7 @@ class _Fitting:
         return layout.needed(self._fields(narrowing, 0)) <= self.width
 
     def _fields(self, narrowing: parts.Narrowing, room: int) -> list[TableColumn]:
-        """Return the columns for layout; bars fill the rest of `room`, or have minimum width if `room` is 0."""
+        """Return the columns for the layout; bars fill the rest of `room`, or have minimum width if `room` is 0."""
         columns, least = self._remaining(narrowing), dict(narrowing.least)
         fields = [self._field(i, narrowing) for i, _ in columns]
         for position, (index, column) in enumerate(columns):
@@ -204,13 +209,13 @@ class _Fitting:
         gap = column.gap if narrowing.gap is None else min(column.gap, narrowing.gap)
         key = index, narrowing.compact, least, gap
         if key not in self._columns:
-            heading = column.heading.partition(" ")[0] if column.bar else column.heading
+            heading = self.escape(column.heading.partition(" ")[0] if column.bar else column.heading)
             cells = self._cached_cells(index, narrowing.compact)
             self._columns[key] = TableColumn(heading, cells, column.right, least, gap, column.wrap)
         return self._columns[key]
 
     def _cached_cells(self, index: int, compact: bool) -> list[layout.Cell]:
-        key = index, compact and self.table.columns[index].kind == "count"  # other kinds look the same
+        key = index, compact and self.table.columns[index].kind == "count"  # other kinds have no compact form
         if key not in self._cells:
             self._cells[key] = self._new_cells(*key)
         return self._cells[key]
@@ -229,7 +234,7 @@ class _Fitting:
 def _leads(levels: Sequence[int | None]) -> list[str]:
     """Return the tree guides before each name.
 
-    They are made from the last row upwards: a row is the last of its siblings if none follows on its level.
+    Rows are visited from the last upwards: a row is the last of its siblings if none follows on its level.
     """
     later: set[int] = set()
     leads = []
@@ -246,7 +251,7 @@ def _leads(levels: Sequence[int | None]) -> list[str]:
 def _with_bars(table: parts.Table, index: int, numbers: TableColumn, size: int) -> tuple[TableColumn, TableColumn]:
     """Return a column's numbers and its bars of at most `size` cells; totals have no bar.
 
-    The first word of the heading is above the numbers, the others are above the bars.
+    The first word of the heading is above the numbers, the rest above the bars.
     """
     column = table.columns[index]
     lengths = [Fraction((row.cell(index).value or 0) if row.role == "row" else 0) for row in table.rows]
@@ -274,7 +279,7 @@ def _cell(column: parts.Column, row: parts.Row, index: int, compact: bool, escap
 def _curve(curve: parts.Curve, width: int) -> list[str]:
     """Return the curve as a line of block characters, each the maximum of an interval, and the marks' names below it.
 
-    If a name does not fit there, a further line lists all names.
+    If a name does not fit there, another line lists all names.
     """
     values = curve.values
     if not values:

@@ -1,4 +1,4 @@
-"""A timeline: ops one after the other, nested in module calls; written as files for trace and flame graph viewers."""
+"""A timeline: consecutive ops, nested in module calls; written to files for trace and flame graph viewers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Span(NamedTuple):
 
     Attributes:
         name: full name, the same for all calls of a module and all runs of an op.
-        short: shorter name, which is unambiguous within the enclosing span.
+        short: shorter name, unambiguous within the enclosing span.
         sort: kind of the span.
         level: nesting level, from 0; a span lies within the nearest earlier span whose level is one less.
         start, end: in the track's unit.
-        facts: further data for the viewer's details, as plain data.
-        missing: why its length is not known, or empty; a span of unknown length ends where it starts.
+        facts: further plain data, which the viewer shows as details.
+        missing: why the span's length is unknown, or empty; a span of unknown length ends where it starts.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Timeline:
         maker: name and version of the program that wrote the file.
         tracks: one track for each quantity; a viewer opens the first.
         counters: curves over the first track.
-        facts: further data on the whole run, as plain data.
+        facts: further plain data about the whole run.
     """
 
     title: str

@@ -1,9 +1,9 @@
-"""A timeline as a trace of Chrome's Trace Event Format, which Perfetto and chrome://tracing open.
+"""A timeline as a trace in Chrome's Trace Event Format, which Perfetto and chrome://tracing open.
 
 Ref: Trace Event Format, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Times are
-microseconds. Perfetto keeps whole nanoseconds and drops slices that overlap without being nested: so both ends of a
-slice are rounded to nanoseconds, which keeps them nested; the exact seconds are among its `args`. There is no
-`displayTimeUnit`, as some versions of Perfetto took it for the unit of the times.
+microseconds. Perfetto stores whole nanoseconds and drops slices that overlap without being nested, so both ends of a
+slice are rounded to nanoseconds, which preserves nesting; the exact seconds are among its `args`. There is no
+`displayTimeUnit`, because some versions of Perfetto took it for the unit of the times.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _THREAD = {"pid": 1, "tid": 1}
 
 
 def to_trace(timeline: Timeline) -> str:
-    """Return the first track, whose unit is seconds, and the counters as JSON with an event on each line."""
+    """Return the first track, whose unit is seconds, and the counters, as JSON with one event per line."""
     track = timeline.tracks[0]
     counter_events = (event for counter in timeline.counters for event in _counter(counter))
     events = [*_names(timeline, track), *map(_slice, _shown(track)), *counter_events]

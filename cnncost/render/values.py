@@ -1,6 +1,6 @@
-"""Formats values by their kind, for people, in CSV and in JSON. Renderers format values only through this module.
+"""Formats values by their kind, for people, CSV and JSON. Renderers format values only through this module.
 
-Missing values are None: people see the column's `empty`, CSV an empty cell, JSON null. NaN is a missing value.
+Missing values are None: people see the column's `empty`, CSV has an empty cell, JSON null. NaN is a missing value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Kind: TypeAlias = Literal[
     "headroom", "growth", "figure", "along", "texts", "bar",
 ]  # fmt: skip
 """The kind of a column's values, which selects their format in `_FORMATTERS`. A `name` identifies its row; a `figure`
-is a number that is formatted already, in columns whose rows have different units.
+is an already formatted number, for columns whose rows have different units.
 """
 
 
@@ -46,7 +46,7 @@ def along(values: Any) -> str:
 
 
 def _shapes(shapes: Any) -> str:
-    """Return the first shape, and the number of further ones."""
+    """Return the first shape and the number of others: `1×64×56×56 +2`."""
     return units.shape(shapes[0]) + (f" +{len(shapes) - 1}" if len(shapes) > 1 else "")
 
 
@@ -111,11 +111,11 @@ _NUMBERS: dict[Kind, Callable[[Any], str]] = {
     "shape": units.shape,
 }
 _FORMATTERS = _WORDS | _NUMBERS
-"""Functions that return a value of a kind as text."""
+"""Functions that return a value as text, by kind."""
 NUMBERS = frozenset(_NUMBERS)
 """Kinds that are right-aligned."""
 SAFE = (NUMBERS | {"flag", "shapes", "tensors"}) - {"figure"}
-"""Kinds whose text has no character that markdown reads as markup."""
+"""Kinds whose text contains no markdown markup."""
 
 
 def missing(value: Any) -> bool:

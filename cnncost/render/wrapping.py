@@ -10,11 +10,11 @@ _QUANTITY = re.compile(rf"(?<=\d) (?={_UNIT}(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=
 """The space between a number and its unit, or between a sign and its number."""
 _PHRASE = re.compile(r"(?<=[,;]) ")
 _SHORT = 40
-"""Longest phrase, in characters, that is not broken."""
+"""Maximum length, in characters, of a phrase that is not broken; in narrow text, half the width."""
 
 
 def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[str]:
-    """Return the lines of a text; numbers stay with their units and signs, short phrases between commas in one line."""
+    """Return the lines of a text; numbers stay with their units and signs, short phrases between commas on one line."""
     longest = min(_SHORT, width // 2)
     # textwrap does not break at a no-break space
     phrases = _PHRASE.split(_QUANTITY.sub("\N{NO-BREAK SPACE}", text))

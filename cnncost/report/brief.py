@@ -10,14 +10,21 @@ from cnncost.report.schema import statistics
 
 _Row = TypeVar("_Row")
 _FIRST = 3
-"""How many rows the repr names before `...` and the last one."""
+"""Number of rows that the repr names before `...` and the last row."""
 _MAX_ROWS = 60
 """Row limit of a table in a notebook: about one and a half screens, as in the terminal."""
+_SIGNS = {
+    "≥": "a lower bound, as ops are missing that have no rule or were not reached",
+    "≤": "an upper bound: attention is counted in full where its mask is not known",
+    "~": "can be larger or smaller: ops are missing, but attention is counted in full where its mask is not known",
+    "?": "not known",
+}
+"""What the signs of numbers mean."""
 _NOUNS = {"Layer": "layer", "Module": "module", "Op": "op", "PhaseCost": "phase"}
 
 
 class Rows(tuple[_Row, ...]):
-    """The rows of a table: a tuple whose repr is one line, and a table in a notebook."""
+    """The rows of a table: a tuple whose repr is one line, or a table in a notebook."""
 
     __slots__ = ()
 
@@ -49,7 +56,10 @@ def counts(row: Any) -> str:
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], after: str = "") -> str:
-    """Return a small HTML table, followed by the note `after`; columns that contain a number are right-aligned."""
+    """Return a small HTML table, and below it the note `after` and what the signs of its numbers mean.
+
+    Columns that contain a number are right-aligned.
+    """
     from cnncost.render.document import Column, Document, Table, notes  # not needed for a terminal
     from cnncost.render.document import rows as table_rows
     from cnncost.render.html import fragment
@@ -59,7 +69,9 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], after
         Column(str(i), head, "figure" if any(_is_number(row[i]) for row in texts) else "text")
         for i, head in enumerate(heads)
     )
-    parts = (Table(columns, table_rows(texts)), notes(after, listed=False))
+    found = {text[:1] for row in texts for text in row}
+    signs = [f"{sign}: {meaning}" for sign, meaning in _SIGNS.items() if sign in found]
+    parts = (Table(columns, table_rows(texts)), notes(after, *signs, listed=False))
     return fragment(Document("report", title, parts=parts))
 
 
@@ -74,7 +86,7 @@ def _is_number(text: str) -> bool:
 
 
 def _fields(row: Any) -> tuple[str, ...]:
-    """Return the names of a row's fields, first those of its own class, which identify the row."""
+    """Return the names of a row's fields, beginning with those of its own class, which identify the row."""
     names = list(row.__dataclass_fields__)
     own = vars(type(row)).get("__annotations__", {})
     return tuple(sorted(names, key=lambda name: name not in own))
@@ -97,7 +109,7 @@ def _marked(row: Any, name: str) -> str:
     kind: Any = type(row)
     text, about = _text(getattr(row, name)), statistics(kind).get(name)
     partial = getattr(row, "unknown", False) or getattr(row, "lower_bound", False)
-    # a training step has flags of its own, as its backward may run ops without a rule
+    # a training step has flags of its own, because its backward may run ops without a rule
     if name in {"training_macs", "training_flops", "training_macs_unmasked"}:
         partial = row.training_lower_bound
     elif about is None or not about.bounded:

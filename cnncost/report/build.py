@@ -1,4 +1,4 @@
-"""Builds a Report from pass results and decides which modules get a row."""
+"""Builds a Report from the results of passes, and decides which modules get a row."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def build(
 
     Args:
         model: the model's name.
-        graph: the recorded forward.
+        graph: the recorded forward pass.
         parameters: result of the pass over parameters.
         compute: result of the pass over forward's ops.
         training: the recorded training step, if there is one.
@@ -85,7 +85,7 @@ def build(
         layers=layers,
         ops=_ops(compute),
         unknown={op: sum(u.count for u in unknown if u.op == op) for op in dict.fromkeys(u.op for u in unknown)},
-        unknown_places={u.op: u.first_path for u in reversed(unknown)},  # reversed: an op's first place is kept
+        unknown_places={u.op: u.first_path for u in reversed(unknown)},  # reversed: an op's first place wins
         tree=tuple([(path, class_name, calls) for path, class_name, _, _, calls in graph.scopes]),
         container_shapes=_container_shapes(graph, layers),
         param_dtypes=dict(parameters.by_dtype),
@@ -112,8 +112,8 @@ def build(
 def _communication(
     graph: Graph, compute: Compute, training: Graph | None, phases: Mapping[Phase, Compute]
 ) -> tuple[Exchange, ...]:
-    """Return the communication of a rank in inference and in a training step; empty for a model that is not split."""
-    # looking for collectives by kind first spares most models the pass
+    """Return one rank's communication in inference and in a training step; empty for a model that is not split."""
+    # checking for collectives by kind first saves most models the pass
     exchanges: tuple[Exchange, ...] = ()
     if any(kind == KIND for _, kind in compute.by_op):
         exchanges = communication(graph, "inference")
@@ -123,7 +123,7 @@ def _communication(
 
 
 def _unregistered(graph: Graph) -> tuple[str, ...]:
-    """Return a note on weights that forward uses and the model doesn't register, such as modules in a plain list.
+    """Return a note about weights that forward uses but the model doesn't register, such as modules in a plain list.
 
     The front end puts the class of an unregistered module in its path, as `<Linear>`.
     """
@@ -136,7 +136,7 @@ def _unregistered(graph: Graph) -> tuple[str, ...]:
             scope_of.update(
                 (v, graph.calls[node.call].scope) for v in node.inputs if graph.values[v].role == "constant"
             )
-    # a constant that is an index or a scalar is no weight
+    # constants that are indices or scalars are no weights
     weights = [v for v in scope_of if "float" in graph.values[v].dtype and graph.values[v].shape]
     if not weights:
         return ()
@@ -144,14 +144,14 @@ def _unregistered(graph: Graph) -> tuple[str, ...]:
     first, *others = dict.fromkeys(graph.scopes[scope_of[v]].path for v in weights)
     modules = f"{first} and {units.counted(len(others), 'other module')}" if others else first
     note = (
-        f"{count} of {modules} are not parameters of the model, which does not register the module: keep it in an "
+        f"{count} of {modules} are not parameters of the model, because the module is not registered: keep it in an "
         "attribute or in an nn.ModuleList, or an optimizer won't train it"
     )
     return (note,)
 
 
 def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
-    """Return the training step's notes, followed by one if its figures depend on data that forward's don't depend on.
+    """Return the training step's notes, followed by one if its figures depend on data that forward's don't.
 
     For example, layers may be dropped at random in train mode only.
     """
@@ -159,13 +159,13 @@ def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
         return ()
     if training.real is None or (graph.real is not None and graph.real.inputs == training.real.inputs):
         return training.notes
-    return (*training.notes, f"{OF_STEP}{training.real.inputs}: what it runs follows from that")
+    return (*training.notes, f"{OF_STEP}{training.real.inputs}: which ops it runs depends on that")
 
 
 def _notes_of_memory(
     compute: Compute, phases: Mapping[Phase, Compute], training: Graph | None
 ) -> tuple[str, ...]:  # fmt: skip
-    """Return notes on ops whose memory is counted only roughly."""
+    """Return notes on ops whose memory is only counted approximately."""
     inexact = inexact_ops(op for part in (compute, *phases.values()) for op in part.by_op)
     larger_with_zeros = zero_sensitive_ops(training) if training is not None else ()
     notes = []
@@ -174,7 +174,7 @@ def _notes_of_memory(
         notes.append(f"the peaks may be too high or too low: {reason}")
     if larger_with_zeros:
         names = ", ".join(larger_with_zeros)
-        notes.append(f"the training peak is that of values without zeros, for which {names} needs less")
+        notes.append(f"the training peak is for values without zeros; with zeros, {names} needs more memory")
     return tuple(notes)
 
 
@@ -186,12 +186,12 @@ def _assumed(training: Graph | None) -> tuple[str, ...]:
 
 
 def _partial(graph: Graph) -> str:
-    """Return a sentence on where forward failed; empty if it finished."""
+    """Return a sentence that says where forward failed; empty if it finished."""
     if graph.failed is None:
         return ""
     scope = graph.scopes[graph.calls[graph.failed.call].scope]
     place = f"{graph.call_path(graph.failed.call) or 'the model'} ({scope.class_name})"
-    return f"forward failed in {place}: all figures are of what ran before, and lower bounds"
+    return f"forward failed in {place}: all figures cover only what ran before, and are lower bounds"
 
 
 def _totals(
@@ -214,7 +214,7 @@ def _totals(
 
 
 def _layers(graph: Graph, parameters: Parameters, compute: Compute, further: FurtherStatistics) -> tuple[Layer, ...]:
-    """Return rows for calls that ran ops, for those of leaves and of modules with parameters, and for the failed call.
+    """Return rows for calls that ran ops, calls of leaves and of modules with parameters, and the failed call.
 
     Rows for modules that were never called follow.
     """
@@ -266,7 +266,7 @@ def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tupl
 def _uncalled(graph: Graph, parameters: Parameters, further: FurtherStatistics) -> list[Layer]:
     """Return rows for modules that were never called: leaves, and modules that own parameters.
 
-    A container whose children were called (a Sequential that is iterated over) is not a leaf, owns nothing, and
+    A container whose children were called (a Sequential that is iterated over) is not a leaf, owns no parameters, and
     gets no row.
     """
     uncalled = [(i, scope) for i, scope in enumerate(graph.scopes) if not scope.calls]

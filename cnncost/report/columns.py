@@ -1,7 +1,7 @@
 """The columns of a Report: one table shared by all renderers, so that all show the same columns.
 
-A column has its name in files (CSV, JSON, pandas), its displayed heading, its meaning, the row attribute
-it reads, and the format of its values. Rows are Layers, Modules, Ops, and the Totals under them.
+A column has a name in files (CSV, JSON, pandas), a displayed heading, a meaning, the row attribute that it
+reads, and the format of its values. Rows are Layers, Modules, Ops, and the Totals below them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ T = TypeVar("T")
 AT_LEAST = "≥"
 AT_MOST = "≤"
 NEITHER = "~"
-"""Prefix of a number that is neither bound: it omits unknown ops, but counts attention with an unknown mask in full, or
-is a ratio of numbers that do."""
+"""Prefix of a number that is neither bound: it omits unknown ops but counts attention with an unknown mask in full, or
+it is a ratio that involves a bound."""
 UNKNOWN = "?"
 """Shown in place of a number that no rule counts."""
 
@@ -39,11 +39,11 @@ class Column(NamedTuple):
         heading: displayed above the column.
         meaning: one-sentence description.
         look: format of a value; counts and bytes are numbers and right-aligned.
-        attribute: row attribute, if not `name`.
+        attribute: row attribute; by default `name`.
         summed: whether the total row has this column.
         bounded: whether an unknown op makes the number a lower bound.
-        masked: whether an unknown mask makes it an upper bound.
-        loose: whether an unknown op or mask makes it neither bound.
+        masked: whether an unknown mask makes the number an upper bound.
+        loose: whether an unknown op or mask makes the number neither bound.
         group: group of an optional column, shown only on request.
     """
 
@@ -60,7 +60,7 @@ class Column(NamedTuple):
 
     @property
     def partial(self) -> bool:
-        """Whether the numbers of ops without a rule are missing in it."""
+        """Whether the numbers of ops without a rule are missing from the column."""
         return self.bounded or self.loose
 
     @property
@@ -89,7 +89,7 @@ class Column(NamedTuple):
 
 
 MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
-"""Prefix by (whether ops without a rule are missing, whether a mask is unknown)."""
+"""Prefix of a number, by (whether ops without a rule are missing, whether a mask is unknown)."""
 
 
 def is_lower_bound(row: Row) -> bool:
@@ -120,35 +120,35 @@ _SHAPE = Column(
 )
 _INPUT = _declared(Statistics, "input")[0]._replace(name="input_shape", attribute="input_shapes", summed=True)
 _BEFORE_OUTPUT = (*_declared(Statistics, "kernel", "stride"), _INPUT)
-"""Optional columns that stand before the output's shape."""
+"""Optional columns, placed before the output's shape."""
 _COMPUTED = tuple([c for c in _declared(Statistics, "") if stored(Statistics, c.name) in statistics(Computed)])
-"""Columns of the costs (`Computed`), and columns derived from them: the last columns before the status."""
+"""Columns of costs (`Computed`), and columns derived from them: the last columns before the status."""
 _NOT_COMPUTED = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
 """The other columns that are always shown, such as parameters."""
 ALWAYS = (*_NOT_COMPUTED, *_COMPUTED)
-"""Numbers that every report has of its modules and of the whole model."""
+"""Numbers that every report has for its modules and for the whole model."""
 _STATUS = Column(
     "status", "status",
-    "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused; "
-    "failed: forward failed in it; unreached: not called, as forward failed before",
+    "called; data: called, its numbers depend on values; used: not called, but its parameters are read; unused; "
+    "failed: forward failed in it; unreached: not called, because forward failed before",
     "text",
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
 _BEFORE_STATUS = _declared(Statistics, *groups(Statistics).keys() - {column.group for column in _BEFORE_OUTPUT})
-"""The other optional columns, which stand before the status."""
+"""The other optional columns, placed before the status."""
 FURTHER = (*_BEFORE_OUTPUT, *_BEFORE_STATUS)
 """Optional columns, shown if the report has them."""
 
 LAYER: tuple[Column, ...] = (
     _PATH, _CLASS,
-    Column("kind", "kind", "kind of the op that weighs most", "text"),
+    Column("kind", "kind", "kind of the most expensive op", "text"),
     Column("call", "call", "which call of the module this is, from 1", "count"),
     _CALLS, _SHAPE, *_NOT_COMPUTED, *_COMPUTED, _STATUS, _UNKNOWN,
 )  # fmt: skip
 """One row per module call, with the ops it ran itself."""
 MODULE: tuple[Column, ...] = (
     _PATH, _CLASS,
-    Column("depth", "depth", "how many modules are above it", "count"),
+    Column("depth", "depth", "number of modules above it", "count"),
     _CALLS, _SHAPE, *_NOT_COMPUTED, *_COMPUTED, _STATUS, _UNKNOWN,
 )  # fmt: skip
 """One row per module, including its descendants."""
@@ -166,10 +166,12 @@ def with_own_figures(command: str, columns: Mapping[str, T], own: Mapping[str, T
     """Merge the report's columns that a command offers with the command's own figures, by name.
 
     Raises:
-        TypeError: a column and one of the command's figures are different numbers of the same name.
+        TypeError: a column and one of the command's figures are different numbers with the same name.
     """
     if shared := columns.keys() & own.keys():
-        raise TypeError(f"{', '.join(sorted(shared))}: {command} has another figure of this name; rename the statistic")
+        raise TypeError(
+            f"{', '.join(sorted(shared))}: {command} has another figure with this name; rename the statistic"
+        )
     return {**columns, **own}
 
 
@@ -191,7 +193,7 @@ def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ..
 def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Insert the requested optional columns: kernel, stride, input before the output; others before the status.
 
-    Leave out those that a saved report lacks.
+    Leave out columns that a saved report lacks.
     """
     requested_groups = {group for group in groups(Statistics) if has(report.totals, group)} | (
         {"rf"} if report.fields else set()
@@ -205,11 +207,11 @@ def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Colu
 
 
 _HIDDEN = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})
-"""Columns hidden in tables for people: the row's name, the note after it or a number's prefix says the same."""
+"""Columns hidden in tables for people: the row's name, the note after it, or a number's prefix says the same."""
 
 
 def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
-    """Return the columns shown to people after the row's name, without those that are empty for this model."""
+    """Return the columns shown to people after the row's name, without columns that would be empty for this model."""
     columns, _ = table(report, by)
     hidden = set(_HIDDEN)
     if not report.totals.frozen_params:

@@ -38,32 +38,33 @@ class ReportData:
         input_names: names of the keyword arguments, one for each input; empty if inputs are positional.
         batch: number of examples that all numbers are for; None if that is unknown.
         totals: the whole model.
-        layers: one row per module call, in order; numeric columns add up to the totals.
+        layers: one row per module call that ran ops (and for leaves and modules with parameters), in order, followed
+            by modules that were never called; numeric columns add up to the totals.
         ops: one row per op, most MACs first.
-        unknown: op → count, for ops without a rule; empty if every op has one.
+        unknown: op → count, for ops that no rule counts; empty if every op is counted.
         unknown_places: op → path of the module that ran it first.
-        tree: path, class and calls of every module, in the model's own order.
+        tree: path, class and number of calls of every module, in the model's order.
         container_shapes: module path → shapes of the tensors that its last call returned, for modules whose last
             call has no row.
-        container_inputs: likewise, shapes of the tensors passed to that call; empty unless requested.
+        container_inputs: the same for the tensors passed to that call; empty unless requested.
         further: columns that were requested with `with_columns`.
         phases: costs of a training step's phases, if one was analyzed.
-        graph, training: the recorded Graphs of forward and of a training step; None for a report read from a
-            file.
+        graph, training: the recorded Graphs of forward and of a training step (None if none was recorded); both are
+            None for a report read from a file.
         fields: receptive fields of each module's first call, by path; empty unless requested.
         saved_memory: memory figures of a report read from a file; None if they are computed from `graph`.
         run_on: description of the data source if real data was used; usually empty.
-        reads: how often that run's forward read a value that depends on the inputs.
+        reads: how often forward read a value that depends on the inputs, in a run on real data.
         notes: remarks on how the results were obtained, if any.
         communication: the bytes that this rank of a split model sends and receives, in inference and in training.
         devices: for a model on several devices, the figures of each; else empty.
         links: the copies between these devices, by run, phase and pair of devices.
         mac_dtypes: multiply-accumulates by operand dtype; `int8` MACs are not FLOPs.
-        examples: number of examples if inputs are a list, else None.
+        examples: number of examples if the input is a list of examples, else None.
         mask_tile: (queries, keys) of the tiles that `macs_unmasked` skips; empty: single pairs, or not requested.
         partial: describes where forward failed; empty if it finished. The figures then cover the ops before
             the failure.
-        made_with: the versions of cnncost and torch, by package name.
+        made_with: versions of the packages that made the report, by package name.
         assumed: ops whose user-defined rule covers forward only: backward is assumed to cost twice as much.
     """
 
@@ -102,7 +103,7 @@ class ReportData:
     def __post_init__(self) -> None:
         for name in ("layers", "ops", "phases"):
             if type(rows := getattr(self, name)) is not Rows:
-                object.__setattr__(self, name, Rows(rows))  # as the dataclass is frozen
+                object.__setattr__(self, name, Rows(rows))  # because the dataclass is frozen
 
     def copy_for(self, model: str, graph: Graph | None) -> Self:
         """Return a copy for an equal Graph under another model name; it shares no mutable data with this report."""
@@ -112,14 +113,14 @@ class ReportData:
 
     @property
     def batch(self) -> int | None:
-        """Number of examples per run: length of an input list, or first axis of the first input that has axes."""
+        """Number of examples per run: the length of an input list, or the first axis of the first input with axes."""
         if self.examples is not None:
             return self.examples
         return next((shape[0] for shape, _ in self.inputs if shape), None)
 
     @property
     def depends_on(self) -> tuple[str, ...]:
-        """Descriptions of what the figures depend on besides input shapes: a run's data, random draws; often empty."""
+        """Descriptions of what figures depend on besides input shapes: a run's data, random numbers; often empty."""
         origins = [f"run on {self.run_on}"] if self.run_on else []
         return (*origins, *(note for note in self.notes if note.startswith(OF_STEP)))
 
@@ -134,7 +135,7 @@ class ReportData:
 
     @cached_property
     def biggest(self) -> Layer | None:
-        """The module with most own MACs; ties go to most FLOPs, then to the first; None if no module has FLOPs.
+        """The module with the most MACs of its own, then the most FLOPs, then the first; None if none has FLOPs.
 
         It is the row of the module's first call, with MACs, FLOPs and bytes summed over all its calls, as in the tree.
         """
@@ -145,12 +146,12 @@ class ReportData:
         """Bytes by use, and the peaks of inference and of a training step.
 
         Raises:
-            CnncostError: the report was read from a file that does not hold them.
+            CnncostError: the report was read from a file that lacks them.
         """
         return memory_of(self.model, self.graph, self.training, self.partial, self.saved_memory)
 
     def layer(self, path: str) -> Layer:
-        """The row of a module's first call: the ops it runs itself, without its children's.
+        """Return the row of a module's first call: the ops that it runs itself, without its children's.
 
         Raises:
             CnncostError: no module has this path, or the module has no row because it runs no op itself; the message
@@ -165,7 +166,7 @@ class ReportData:
         raise CnncostError(unknown_path(path, paths))
 
     def module(self, path: str) -> Module:
-        """A module including its descendants. Raises CnncostError if no module has this path."""
+        """Return a module's row, including its descendants. Raises CnncostError if no module has this path."""
         for row in self.modules:
             if row.path == path:
                 return row
@@ -188,7 +189,7 @@ class ReportData:
             return receptive_fields(self.graph)
 
     def log_dict(self, prefix: str = "complexity/") -> dict[str, int]:
-        """The totals as a flat dict, for an experiment tracker: `wandb.log(report.log_dict())`."""
+        """Return the totals as a flat dict, for an experiment tracker: `wandb.log(report.log_dict())`."""
         # statistics with an `after` are properties, not fields
         derived = {name for name, about in statistics(Totals).items() if about.after} - absent_columns(self.totals)
         names = [*[f.name for f in fields(self.totals)], *[name for name in statistics(Totals) if name in derived]]

@@ -31,11 +31,11 @@ def document(
     Args:
         report: the report.
         by: the view: whether a row is a layer, a module or an op.
-        depth: levels of the module tree; by default as many as fit.
+        depth: number of levels of the module tree; by default, as many as fit.
         requested: order and number of the rows; None: all, in the model's order.
 
     Raises:
-        CnncostError: no such `by`, or the view has no column to sort by as requested.
+        CnncostError: there is no such view, or it lacks the column to sort by.
     """
     rows, legend = entries(report, by, depth, requested)
     sum_note = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
@@ -48,9 +48,14 @@ def document(
             notes(heading.inputs(report), heading.CONVENTION, listed=False, shown="markup"),
             notes(heading.CONVENTION, style="note", shown="text", apart=False),
             table(report, by, rows, kept=sorted_by(report, by, requested)),
-            notes(*remarks, biggest, *legend, sum_note if by == "module" else "", shown="markup"),
             Notes(
-                (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend)), shown="text"
+                (*map(Note, [*remarks, biggest, *legend, sum_note if by == "module" else ""]), *heading.signs(report)),
+                shown="markup",
+            ),
+            Notes(
+                (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend),
+                 *heading.signs(report)),
+                shown="text",
             ),
             *_unknown(report),
             *placement_tables.tables(report),
@@ -64,7 +69,7 @@ def document(
 def page(report: ReportData, depth: int | None = None, *, whole: bool = True, max_rows: int | None = None) -> Document:
     """Return the document of an HTML page: totals, the module tree and, if `whole`, the ops and the layers.
 
-    The tree is open down to `depth`. Tables have at most `max_rows` rows, and a total; see `shortened`.
+    The tree is open down to `depth`. Tables have at most `max_rows` rows plus a total; see `shortened`.
     """
     totals, (rows, opened) = report.totals, page_entries(report, depth)
     rows, caption = shortened(rows, max_rows)
@@ -78,7 +83,8 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, ma
     legend = [line for line in entries(report, "module", None).legend if line.startswith("(")]
     shown: list[parts.Part] = [
         notes(heading.CONVENTION, listed=False), tiles, *_unknown(report),
-        replace(table(report, "module", rows, opened), caption=caption), notes(*_remarks(report), *legend),
+        replace(table(report, "module", rows, opened), caption=caption),
+        Notes((*map(Note, [*_remarks(report), *legend]), *heading.signs(report))),
         *placement_tables.tables(report),
     ]  # fmt: skip
     views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))
@@ -98,7 +104,7 @@ def to_text(
     """Return a view as text, by default as wide as the terminal.
 
     Raises:
-        CnncostError: no such `by`, or the view has no column to sort by as requested.
+        CnncostError: there is no such view, or it lacks the column to sort by.
     """
     content = document(report, by, depth, requested)
     return text.to_text(content, width or shutil.get_terminal_size().columns, color=color, encoding=encoding)
@@ -108,7 +114,7 @@ def data(report: ReportData, by: By = "layer", requested: Ranking | None = None)
     """Return a view's rows for CSV and pandas: exact numbers, no total.
 
     Raises:
-        CnncostError: no such `by`, or the view has no column to sort by as requested.
+        CnncostError: there is no such view, or it lacks the column to sort by.
     """
     columns, rows = view(report, by)
     if requested is not None:
@@ -117,7 +123,7 @@ def data(report: ReportData, by: By = "layer", requested: Ranking | None = None)
 
 
 def _remarks(report: ReportData) -> list[str]:
-    """Return the sentences under a table; some may be empty. The last is on the largest layer."""
+    """Return the sentences below a table; some may be empty. The last is about the largest layer."""
     return [
         heading.parameters(report), heading.costs(report), heading.training(report), heading.unmasked(report),
         heading.remarks(report), heading.biggest(report),
@@ -141,9 +147,9 @@ def table(
         report: the report.
         by: the view: whether a row is a layer, a module or an op.
         rows: the displayed rows.
-        opened: for an HTML page, the level down to which the tree is shown open. The share is next to the MACs in such
-            a table, and the last column in others, for which this is None.
-        kept: the column that rows are sorted by, which a narrow terminal shows as long as it can.
+        opened: for an HTML page, the level down to which the tree is initially open; the share is then next to the
+            MACs. None for other tables, whose last column is the share.
+        kept: the column that rows are sorted by, which narrow terminals drop last.
     """
     shown = for_people(report, by)
     columns = [
@@ -174,7 +180,7 @@ def _row(report: ReportData, shown: Sequence[Column], entry: Entry) -> Row:
                  for column, cell in zip(shown, cells, strict=True)]  # fmt: skip
     share = share_cell(entry.row, report)._replace(style="" if marked or entry.row.macs else "zero")
     name = Cell(entry.name, "", entry.tail, entry.style, getattr(entry.row, "path", ""))
-    # Totals that are not the last row sum up the rows that a ranking leaves out
+    # Totals in another row than the last sum up the rows that a ranking leaves out
     role: parts.Role = "total" if entry.style == "total" else "rest" if isinstance(entry.row, Totals) else "row"
     return Row((Cell(entry.full, tail=entry.full_tail), name, *cells, share), role, marked, entry.level)
 
@@ -184,7 +190,7 @@ _PLANNED = frozenset(
     "bytes_read bytes_written receptive_field jump start allocated saved macs_unmasked kernel stride "
     "input_shape".split()
 )
-"""Columns that `_steps` names. Any other is dropped first, so that it hides none of these, unless it was requested."""
+"""Columns that `_steps` names. All others are dropped first, so that they hide none of these, unless requested."""
 
 
 def _requested(report: ReportData, column: Column) -> bool:
@@ -203,7 +209,7 @@ def _steps(
         names: all columns.
         texts: columns whose text may be shortened.
         requested: optional columns that the user requested; other columns are dropped before them.
-        late: requested columns that no step names; a step of their own drops them.
+        late: requested columns that no step names; a separate step drops them.
         kept: the column that rows are sorted by, which is dropped last; may be empty.
     """
 

@@ -1,4 +1,4 @@
-"""Effective MACs (those without a zero factor) as a document: a row for each module, and the total."""
+"""Effective MACs (those without a zero factor) as a document: a row for each module, and a total."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cnncost.render import document as parts
 from cnncost.render.document import Cell, Column, Document, Table, data_table, notes
 
 _AT_MOST = "≤"
-_ENERGIES = "AC: a weight is added for a spike; 4.6 pJ a MAC, 0.9 pJ an AC (Horowitz, ISSCC 2014: 45 nm, float32)"
+_ENERGIES = "AC: a weight is added for a spike; 4.6 pJ/MAC, 0.9 pJ/AC (Horowitz, ISSCC 2014: 45 nm, float32)"
 
 
 def document(counts: Effective) -> Document:
@@ -21,7 +21,7 @@ def document(counts: Effective) -> Document:
     )
     total = Row("total", counts.dense, counts.macs, counts.accumulates, counts.in_full)
     shown = (*(_row(row) for row in counts.rows), _row(total)._replace(role="total"))
-    bounds = "≤: at most, as products with a zero may be counted, too" if counts.in_full else ""
+    bounds = "≤: at most, because products with a zero may be counted, too" if counts.in_full else ""
     run_on = f"run on {counts.run_on}" if counts.run_on else ""
     return Document(
         "effective_macs", "effective MACs", headline="", facts=_facts(counts),

@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     Attributes:
         name: displayed name; in a tree the last part of the path.
         row: its numbers.
-        tail: note after the name: number of equal siblings, calls, `(not called)`.
+        tail: note after the name: number of equal siblings, number of calls, `(not called)`.
         level: level in the tree, from 0; None if the table is not a tree.
         full, full_tail: name and note for tables that don't show the tree: the whole path.
         style: `parent`, `own`, `biggest`, `total`, or empty.
@@ -53,7 +53,7 @@ def entries(report: ReportData, by: By, depth: int | None, requested: Ranking | 
     """Return the displayed rows of a view.
 
     Raises:
-        CnncostError: no such `by`, or the view has no column to sort by as requested.
+        CnncostError: there is no such view, or it lacks the column to sort by.
     """
     if requested is not None:
         rows, legend = _ranked(report, by, requested)
@@ -62,12 +62,12 @@ def entries(report: ReportData, by: By, depth: int | None, requested: Ranking | 
     if any(row.tail.endswith(_STATUS_NOTES["used"]) for row in rows):
         legend.append("(used): never called itself, but an op outside it reads its parameters")
     if any(row.tail.endswith(_STATUS_NOTES["data"]) for row in rows):
-        legend.append("(by data): its numbers follow from the values that the model was run on")
+        legend.append("(by data): its numbers depend on the values that the model was run on")
     return Entries([*rows, _total(report)], legend)
 
 
 def _flat(report: ReportData, by: By) -> Entries:
-    """Return the entries of a view that is a list: of layers or of ops."""
+    """Return the entries of a view that is a list, of layers or of ops."""
     _, rows = table(report, by)
     names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
     biggest = () if report.biggest is None else (report.biggest.path,)
@@ -109,7 +109,7 @@ def _rows(report: ReportData, shown: list[TreeRow]) -> list[Entry]:
 
 
 def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], int]:
-    """Return a row for every module and the total, and how many levels of the tree a page shows open at first."""
+    """Return a row for every module and the total, and how many levels of the tree are initially open on a page."""
     items = outline(report, fold=False)
     rows = _rows(report, list(visible(items, depth_of(items))))
     return [*rows, _total(report)], fitting_depth(items, ROWS) if depth is None else depth
@@ -118,8 +118,8 @@ def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], in
 def shortened(rows: list[Entry], max_rows: int | None) -> tuple[list[Entry], str]:
     """Return at most `max_rows` rows and the total, and a sentence that says so if rows are left out.
 
-    A tree loses whole levels, the deepest first, as the rows above them include their numbers; if not even the first
-    level fits, it is cut at its end, as a list is.
+    A tree loses whole levels, the deepest first, because the rows above them include their numbers; if not even the
+    first level fits, it is cut at its end, like a list.
     """
     *listed, total = rows
     if max_rows is None or len(listed) <= max_rows:
@@ -136,7 +136,7 @@ def _total(report: ReportData) -> Entry:
 
 
 def child_entries(report: ReportData, path: str) -> list[Entry]:
-    """Return rows for a module's children and for the ops it runs itself; empty for a leaf."""
+    """Return rows for a module's children and for the ops that it runs itself; empty for a leaf."""
     return [_entry(tree_row, biggest=False) for tree_row in visible(inside(report, path), 1)]
 
 
@@ -162,11 +162,11 @@ def _tree_legend(shown: list[Item], depth: int, deepest: int) -> Iterator[str]:
     if any(item.own for item in shown):
         yield f"{OWN}: what a module runs itself, outside the modules in it"
     if depth < deepest:
-        yield f"{depth} of {units.counted(deepest, 'level')} shown; each row has all below it"
+        yield f"{depth} of {units.counted(deepest, 'level')} shown; each row includes all below it"
 
 
 def biggest_item(items: list[Item], report: ReportData) -> Item | None:
-    """Return the deepest of the shown items that includes the layer with most MACs; None if there is no such layer."""
+    """Return the deepest shown item that includes the layer with the most MACs; None if there is no such layer."""
     if report.biggest is None:
         return None
     path, innermost = report.biggest.path, None
@@ -178,7 +178,7 @@ def biggest_item(items: list[Item], report: ReportData) -> Item | None:
 
 
 def note(row: Row) -> str:
-    """Return the note after a module's name, such as ` (2 calls)` or ` (not called)`, with its space; often empty."""
+    """Return the note after a module's name, such as ` (2 calls)`, with a leading space; often empty."""
     status = _STATUS_NOTES.get(getattr(row, "status", ""), "")
     if isinstance(row, Module) and row.status in {"called", "data", "failed"} and row.calls > 1:
         return f" ({row.calls} calls){status}"

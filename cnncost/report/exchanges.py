@@ -1,4 +1,4 @@
-"""Table of a split model's communication: what one rank sends and receives if collectives use ring algorithms."""
+"""Table of a split model's communication: what one rank sends and receives, with ring algorithms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explains how a module's numbers are computed: the formula of each op, with its numbers, as text."""
+"""Explains how a module's numbers are computed, as text: the formula of each op, with the numbers filled in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cnncost.report.rows import Module
 from cnncost.report.signatures import Signatures
 
 WIDTH = 80
-"""Characters of a line."""
+"""Maximum number of characters per line."""
 _FREE = "no floating-point operation"
 
 
@@ -32,11 +32,11 @@ def explain(report: ReportData, path: str) -> str:
     """Return text with the formulas of the ops that a module runs itself, and the cost of each child.
 
     Args:
-        report: a report with a graph; one read from a file has none, and so no formulas.
+        report: a report with a graph; a report read from a file has none, and so no formulas.
         path: the module's path; `""` or a displayed name for the model; `path#2` for the second call only.
 
     Raises:
-        CnncostError: no such module, or no graph.
+        CnncostError: there is no such module, or no graph.
     """
     _, class_name, _ = report.tree[0]
     path, call = _split_call_number(
@@ -123,7 +123,7 @@ def _masked(spec: OpSpec, masks: list[Mask | None]) -> Iterator[str]:
         return
     counts = [unmasked_macs(spec, mask) for mask in masks]
     if any(each.bound for each in counts):
-        yield "  masked, and the mask is not known: it may be less if masked pairs are skipped"
+        yield "  the mask is unknown: there may be fewer MACs if masked pairs are skipped"
     else:
         yield f"  if masked pairs are skipped: {units.counted(sum(each.macs for each in counts), 'MAC')}"
 
@@ -133,7 +133,7 @@ def _times(count: int) -> str:
 
 
 def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
-    """Group the forward nodes of a module's call (None: of all its calls) by spec and name; return their indices."""
+    """Group the forward nodes of one call of a module (None: of all calls) by spec and name; return their indices."""
     calls = {
         i for i, each in enumerate(graph.calls)
         if graph.scopes[each.scope].path == path and call in {None, each.index + 1}
@@ -146,7 +146,7 @@ def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
 
 
 def _idle(graph: Graph, module: Module, below: list[Entry]) -> Iterator[str]:
-    """Yield a line for a module that ran no op itself: whether its parameters or its children were used."""
+    """Yield a line for a module that ran no op itself: whether its parameters were read or its children called."""
     if module.calls:
         yield "runs no op itself"
         return

@@ -1,4 +1,4 @@
-"""Receptive fields as a document with a row for each layer; and the field of one unit in words."""
+"""Receptive fields as a document with a row for each layer, and the field of one unit as text."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from cnncost.report.naming import ITSELF
 
 CONVENTION = (
     "field: input positions that a unit sees along each axis, far from borders, over all paths; jump: from one unit to "
-    "the next; start: first position that unit 0 sees; seen: the part of this input that the unit with most of it sees"
+    "the next; start: first position that unit 0 sees; seen: the largest part of this input that any unit sees"
 )
-DEPENDENCE = "as in eval mode: batch norm sees itself alone; norms over space, attention and linear layers over it all"
+DEPENDENCE = (
+    "as in eval mode: batch norm is elementwise; other norms, attention and linear layers over space see all of it"
+)
 COLUMNS = (
     Column("path", "layer", "code", empty=ITSELF, least=12),
     Column("class", "class", least=12),
@@ -53,7 +55,7 @@ def document(report: ReportData, rows: Sequence[Growth]) -> Document:
 
 
 def table(rows: Sequence[Growth]) -> Table:
-    """Return the table of layers; a narrow terminal drops the bar first, then the class."""
+    """Return the table of layers; narrow terminals drop the bar first, then the class, then units and start."""
     return Table(
         COLUMNS, tuple(Row(tuple(_cells(row))) for row in rows), "layers",
         narrowing=(Narrowing(("class",)), Narrowing(("units", "start"))), optional=("bar",),
@@ -75,7 +77,7 @@ def title(report: ReportData, rows: Sequence[Growth]) -> str:
 
 
 def remarks(rows: Sequence[Growth]) -> list[str]:
-    """Return lines that name the first layer that sees the whole input, and where fields become unknown and why."""
+    """Return lines that say which layer first sees the whole input, and where and why fields become unknown."""
     lines = []
     whole = next((row.name for row in rows if row.field.sees_all), None)
     if whole is not None:
@@ -88,13 +90,13 @@ def remarks(rows: Sequence[Growth]) -> list[str]:
 
 
 def unit_text(field: ReceptiveField) -> str:
-    """Return lines that describe which input positions one unit sees; the field must be of a unit."""
+    """Return lines that describe which input positions one unit sees; the field must have a unit."""
     assert field.unit is not None
     assert field.box is not None
     layer, unit = field.layer or "the model", ", ".join(map(str, field.unit)) or "(the only one)"
     lines = [
         f"{layer}: size {along(plain(field.size))}, jump {along(plain(field.jump))}, start {along(plain(field.start))}",
-        f"unit {unit} sees of input {field.input}, {units.shape(field.input_size)}:",
+        f"unit {unit} sees, in input {field.input}, {units.shape(field.input_size)}:",
     ]
     for axis, (span, size) in enumerate(zip(field.box, field.input_size, strict=True)):
         if not isinstance(span, tuple):

@@ -1,4 +1,4 @@
-"""Receptive fields in a Report: of one layer, as columns of all tables, and as a list of layers."""
+"""Receptive fields in a Report: of one layer, as columns in all tables, and as a list of layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Growth(NamedTuple):
         class_name: class of the module.
         field: its receptive field.
         units: number of units along each of the layer's own spatial axes.
-        grew: whether the field is larger than in all previous rows, or the jump differs.
+        grew: whether the field is larger along any axis than all before, or has another jump, or other axes along which
+            it is global or unknown.
     """
 
     path: str
@@ -51,7 +52,7 @@ def receptive_field(
     path = path_of_name(report, path)
     if path not in labels:
         if path in paths:
-            raise CnncostError(f"module {path!r}: it was never called, so that it has no receptive field")
+            raise CnncostError(f"module {path!r}: it was never called, so it has no receptive field")
         raise CnncostError(unknown_path(path, list(dict.fromkeys([*paths, *labels]))))
     field = fields.of(labels[path], image, unit)
     if field is None:
@@ -88,7 +89,7 @@ def plain(values: Sequence[int | Fraction | Extent]) -> Along:
 
 
 def growth(report: ReportData, image: int | None = None) -> tuple[Growth, ...]:
-    """Return rows for leaves, and for other modules if their field is larger than in all earlier rows.
+    """Return rows for leaves, and for other modules whose field grew (see `Growth.grew`).
 
     Rows are in the order in which calls end. If the model's own forward runs ops, the model is the last row.
 
@@ -121,7 +122,7 @@ def _growth_rows(report: ReportData, image: int | None) -> Iterator[Growth]:
 
 
 class _LargestField:
-    """The largest field so far: its sizes along axes with a number, and `words` for `global` or `unknown` axes."""
+    """The largest sizes so far along axes with a number; `words` has the last field's `global` and `unknown` axes."""
 
     def __init__(self) -> None:
         self.sizes: dict[int, int] = {}
@@ -129,7 +130,7 @@ class _LargestField:
         self.jump: tuple[int | Fraction | Extent, ...] = ()
 
     def update(self, field: ReceptiveField) -> bool:
-        """Record a field; return whether it is larger along any axis, has another jump, or became global or unknown."""
+        """Record a field; return whether it is larger along any axis, or its jump or its words changed."""
         words = tuple(n if isinstance(n, Extent) else None for n in field.size)
         larger = [i for i, n in enumerate(field.size) if isinstance(n, int) and n > self.sizes.get(i, 0)]
         if not larger and field.jump == self.jump and words == self.words:
@@ -155,7 +156,7 @@ def growth_of(report: ReportData, path: str, rows: Sequence[Growth], image: int 
 def _by_end(report: ReportData) -> list[int]:
     """Return the calls in the order in which they end: children before their parent.
 
-    It is the reverse of the order in which parents come first and the last child comes before its siblings.
+    This is the reverse of an order in which parents come first and the last child comes before its siblings.
     """
     calls = report.receptive_fields.graph.calls
     below: dict[int | None, list[int]] = {}

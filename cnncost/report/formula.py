@@ -9,11 +9,11 @@ from cnncost import units
 from cnncost.ops import Cost, Term
 
 WIDTH = 76
-"""Line width of an equation; the op above it is indented less."""
+"""Maximum width of an equation's lines, which are indented more than the op above them."""
 
 
 def formulas(cost: Cost, times: int = 1) -> Iterator[str]:
-    """Yield `MACs = …` if there are any, and `FLOPs = …`; for an op that ran several times, with their total."""
+    """Yield `MACs = …` if there are any, and `FLOPs = …`; for an op that ran several times, with the total."""
     products = [term for term in cost.terms if term.mac]
     others = [term for term in cost.terms if not term.mac]
     if products:
@@ -47,7 +47,7 @@ def _equation(what: str, names: list[str], numbers: list[str], result: int, time
 
 
 def _sum(parts: list[str]) -> str:
-    """Join parts with plus, or with minus before a part that starts with a minus."""
+    """Join parts with plus signs, or minus signs before parts that start with one."""
     return " + ".join(parts).replace("+ −", "− ")
 
 
@@ -67,5 +67,5 @@ def _product(term: Term, numbers: bool = False) -> str:
 
 
 def _factor(name: str) -> str:
-    """Put a name that is a sum, difference or quotient in brackets."""
+    """Return a name, in parentheses if it is a sum, difference or quotient."""
     return f"({name})" if any(sign in name for sign in "+-/") else name

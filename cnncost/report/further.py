@@ -1,4 +1,4 @@
-"""Optional columns: bytes of memory, MACs without masked pairs, kernels, strides and inputs of calls."""
+"""Optional columns: bytes of memory, MACs without masked pairs, and calls' kernels, strides and inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FROM_GRAPH = frozenset({"kernel", "stride", "input"})
 def with_memory(report: SomeReport) -> SomeReport:
     """Return the report with the columns `allocated` and `saved`.
 
-    They are taken from the training step if there is one, otherwise from forward.
+    They cover forward in the training step if there is one, otherwise in the recorded forward pass.
     """
     graph = _recorded(report, report.training or report.graph)
     require_whole_forward(report.model, report.partial)
@@ -88,7 +88,7 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
             shapes = tuple([graph.values[value].shape for value in call.inputs])
             path, nth = place(graph, index)
             by_call.setdefault((path, nth), {})["input_shapes"] = shapes
-            # containers have no row; as in `Report.container_shapes`, the shapes of their last call are kept
+            # containers have no row; like `Report.container_shapes`, this has the shapes of their last call
             if path and (path, nth) not in rows and nth == graph.scopes[call.scope].calls:
                 containers[path] = shapes
         report = replace(
@@ -99,12 +99,12 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
 
 
 def _sizes(of_call: Iterable[Windows], name: str) -> list[Along]:
-    """Return the kernel or the stride, by `name`, of each convolution and pool that a call ran itself."""
+    """Return the kernel or the stride, by `name`, of each of a call's windows."""
     return [_UNKNOWN if (sizes := getattr(each, name)) is None else sizes for each in of_call]
 
 
 def _recorded(report: SomeReport, graph: Graph | None) -> Graph:
-    """Return the Graph. Raises CnncostError if there is none, as in a report that was read from a file."""
+    """Return the Graph. Raises CnncostError if it is None, as in a report read from a file."""
     if graph is None:
         raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model again")
     return graph
@@ -130,7 +130,7 @@ def filled(
 def _with_sums(
     report: SomeReport, by_call: Mapping[Place, Mapping[str, Any]], defaults: Mapping[str, Any]
 ) -> SomeReport:
-    """Return the report with fields in rows and totals: numbers are summed, a flag is set if it is set in any row.
+    """Return the report with fields in rows and totals: numbers are summed, a flag is set if any row's is.
 
     `defaults` names the fields, with 0 for a number and False for a flag.
     """

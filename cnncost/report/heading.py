@@ -1,10 +1,13 @@
-"""The sentences above and below tables: model, inputs, convention, totals, unknown ops."""
+"""The sentences above and below tables: model, inputs, conventions, totals, unknown ops."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cnncost import units
+from cnncost.render.document import Note
 from cnncost.render.values import tensors
-from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS, NEITHER, table
+from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS, NEITHER, UNKNOWN
 from cnncost.report.data import ReportData
 from cnncost.report.outline import biggest_name
 
@@ -41,7 +44,7 @@ def remarks(report: ReportData) -> str:
 
 
 def communication(report: ReportData) -> list[str]:
-    """Return a sentence for each run on what one rank of a split model sends; empty if the model is not split."""
+    """Return a sentence for each run about what one rank of a split model sends; empty if the model is not split."""
     lines = []
     for run in dict.fromkeys(each.run for each in report.communication):
         exchanges = [each for each in report.communication if each.run == run]
@@ -109,7 +112,7 @@ def training(report: ReportData) -> str:
 
 
 def _assumed(report: ReportData) -> str:
-    """Return the names of the ops whose backward cost is assumed, as their user-defined rule covers forward only."""
+    """Return the names of ops whose backward cost is assumed, because their user-defined rule covers only forward."""
     return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
 
 
@@ -120,13 +123,45 @@ def unmasked(report: ReportData) -> str:
         return ""
     what = f"tiles of {units.shape(report.mask_tile)} (queries × keys)" if report.mask_tile else "pairs"
     mark = MARKS[totals.lower_bound, totals.mask_unknown]
+    signs = {mark}
     text = f"if attention skips masked {what}: {mark}{units.counted(totals.macs_unmasked, 'MAC')}"
     if totals.training_macs_unmasked is not None:
         mark = MARKS[totals.training_lower_bound, totals.training_mask_unknown]
+        signs.add(mark)
         text += f", training step {mark}{units.counted(totals.training_macs_unmasked, 'MAC')}"
+    return "; ".join([text, *(_MEANINGS[sign](report) for sign in (AT_MOST, NEITHER) if sign in signs)])
+
+
+def signs(report: ReportData) -> list[Note]:
+    """Return notes that explain the signs of a table's numbers, each for a table that has the sign.
+
+    Of lower bounds, `costs` has the sign in any case, and `unknown` explains it; `unmasked` explains its own signs.
+    """
+    told = {sign for sign in (AT_MOST, NEITHER) if f"{sign}: " in unmasked(report)}
+    found = [Note(meaning(report), "note", sign=sign) for sign, meaning in _MEANINGS.items() if sign not in told]
+    unfinished = report.totals.lower_bound and not report.unknown
+    return [*([Note(f"{AT_LEAST}: at least, as {_UNREACHED}", "note")] if unfinished else []), *found]
+
+
+def _neither(report: ReportData) -> str:
+    """Return why a number is neither bound: because of ops, of masks, or both."""
+    totals, causes = report.totals, []
+    if report.unknown:
+        causes.append("ops without a rule are missing")
+    elif totals.lower_bound:
+        causes.append(_UNREACHED)
     if totals.mask_unknown or totals.training_mask_unknown:
-        text += f"; {AT_MOST}: counted in full where a mask is not known, or attention is written by hand"
-    return text
+        causes.append("attention is counted in full where its mask is unknown")
+    return f"{NEITHER}: can be larger or smaller, as {', and '.join(causes)}"
+
+
+_UNREACHED = "what forward did not reach is missing"
+_MEANINGS: dict[str, Callable[[ReportData], str]] = {
+    AT_MOST: lambda _: f"{AT_MOST}: counted in full if a mask is unknown or attention is written by hand",
+    NEITHER: _neither,
+    UNKNOWN: lambda _: f"{UNKNOWN}: not known",
+}
+"""What each sign means, as a sentence."""
 
 
 def biggest(report: ReportData) -> str:
@@ -139,13 +174,11 @@ def biggest(report: ReportData) -> str:
 
 
 def unknown(report: ReportData) -> list[str]:
-    """Return lines on ops without a rule, each with its count and first module; empty if every op has a rule."""
+    """Return a headline and a line for each op without a rule, with count and first module; empty if there are none."""
     if not report.unknown:
         return []
     ops = units.counted(len(report.unknown), "op")
-    has_ratios = any(column.loose for column in table(report, "module")[0])
-    ratios = f", and of the ratios marked {NEITHER}, which can be larger or smaller" if has_ratios else ""
-    lines = [f"{ops} without a rule, left out of the sums marked {AT_LEAST}, which are lower bounds{ratios}:"]
+    lines = [f"{ops} without a rule, left out of the sums marked {AT_LEAST}, which are lower bounds:"]
     for op, count in report.unknown.items():
         place = report.unknown_places.get(op, "")
         lines.append(f"{op}, {units.exact(count)}×, first in {place or 'the model itself'}")

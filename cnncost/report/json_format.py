@@ -1,7 +1,7 @@
-"""Writes a report as JSON and reads it back. Exact ints, a schema version, one line per row.
+"""Writes a report as JSON and reads it back: exact ints, a schema version, one line per row.
 
-Serialization is derived from the Report's type annotations, so that a new field is written, and checked
-when read. Names are those of the columns: `class_name` is `class`, an op's name is `op`.
+Serialization is derived from the Report's type annotations, so a new field is written, read and checked without
+further code. Keys are field names, except that `class_name` becomes `class` and an op's `name` becomes `op`.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from cnncost.report.rows import Computed, Layer, Op
 from cnncost.report.schema import absent_columns, changed, filled_by_passes, groups, has, names, statistics
 
 _READABLE_SCHEMAS = (1, SCHEMA)
-"""Versions of saved reports that can be read: a report's fields are the same in both."""
+"""Schema versions that can be read: a report's fields are the same in both."""
 _COMMAND = "summarize"
 _OF_OPS = ("macs", "flops", "bytes_read", "bytes_written")
-"""Columns of ops, which add up to the totals."""
+"""Columns of ops that add up to the totals."""
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """JSON names that differ from the field name."""
 _OPTIONAL = {
     "fields", "container_shapes", "container_inputs", "further", "input_names", "notes", "mask_tile", "partial",
     "assumed", "communication", "devices", "links",
 }  # fmt: skip
-"""Fields left out if empty."""
+"""Fields that are not written if empty."""
 _ATOMS = frozenset({int, str, bool, type(None)})
-"""Types of values that JSON has."""
+"""Types that JSON can represent directly."""
 _ITEM_KEYS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
-"""By field, the keys of its items: tuples here, which are objects in JSON."""
+"""By field, the keys of its items, which are tuples in a report and objects in JSON."""
 
 
 @gc_disabled()
@@ -60,12 +60,12 @@ def to_json(report: ReportData) -> str:
 
 
 def _rows(value: Any) -> Any:
-    """Return a tuple as a list, so that `json_text` puts each item on a line; a NamedTuple unchanged, for an object."""
+    """Return a tuple as a list, whose items `json_text` writes on lines of their own; anything else unchanged."""
     return list(value) if isinstance(value, tuple) and not _has_fields(type(value)) else value
 
 
 def _written_fields(row: Any) -> tuple[tuple[str, str], ...]:
-    """Return (attribute, JSON name) of a row's fields and derived numbers, except those of groups that it lacks."""
+    """Return (attribute, JSON name) of a row's fields and derived numbers, except those that it lacks."""
     kind: Any = type(row)
     if not issubclass(kind, Computed):
         return _json_names(kind, (), frozenset())
@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
         return value
     if _has_fields(kind):
         row = {key: _plain(getattr(value, name)) for name, key in _written_fields(value)}
-        if isinstance(value, Layer):  # it is not a field, but a property; JSON has it, too
+        if isinstance(value, Layer):  # a property, not a field
             row |= {"output_shape": _plain(value.output_shape)}
         return row
     if isinstance(value, (tuple, list)):
@@ -105,18 +105,18 @@ def _plain(value: Any) -> Any:
 
 @gc_disabled()
 def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
-    """Read a report written by `to_json`; it has no graph and can't explain a layer's formula.
+    """Read a report written by `to_json`; it has no graph, so it can't explain a layer's formula.
 
     Raises:
-        CnncostError: not JSON, another schema, a field that is missing or of another type, rows that
-            do not add up to the totals.
+        CnncostError: the text is not JSON, or not a report in a schema that can be read; a field is missing or has
+            the wrong type; or fields contradict each other, such as rows that do not add up to the totals.
     """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CnncostError(f"report file: not JSON ({error}); expected a report saved by cnncost") from None
     if not isinstance(data, dict) or "schema" not in data:
-        raise CnncostError('report file: expected a JSON object with "schema", as a report saved by cnncost has')
+        raise CnncostError('report file: expected a JSON object with "schema", such as a report saved by cnncost')
     if data["schema"] not in _READABLE_SCHEMAS:
         schemas = " and ".join(map(str, _READABLE_SCHEMAS))
         raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {schemas}")
@@ -131,7 +131,7 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
         report = replace(report, layers=layers, totals=changed(report.totals, **added_later))
     _check(report)
     if (batch := data.get("batch", report.batch)) != report.batch:
-        raise _format_error("batch", f"{report.batch}, as the inputs have", batch)
+        raise _format_error("batch", f"the inputs' batch, {report.batch}", batch)
     versions = _read(dict[str, str], data.get("made_with", {}), "made_with")
     memory = _read(MemoryFigures, data["memory"], "memory") if "memory" in data else None
     return replace(report, saved_memory=memory, made_with=versions)
@@ -156,10 +156,13 @@ def _has_fields(kind: Any) -> bool:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Return names and types of a class's fields, in order, without those that are not written (`compare=False`)."""
+    """Return the types of a class's fields by name, in the order in which they are written.
+
+    Fields with `compare=False` are not written.
+    """
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
-    if issubclass(kind, Computed):  # fields that identify the row come first
+    if issubclass(kind, Computed):  # the row class's own fields, which identify the row, come before inherited ones
         names = sorted(names, key=lambda name: name not in vars(kind)["__annotations__"])
     return {name: hints[name] for name in names}
 
@@ -171,8 +174,8 @@ class _Mismatch(Exception):  # noqa: N818  # becomes a CnncostError
     """A value that does not match its type.
 
     Attributes:
-        message: what was expected, and what was found.
-        path: keys that lead to the value, innermost first.
+        message: what was expected and what was found.
+        path: the keys and indices that lead to the value, innermost first.
     """
 
     def __init__(self, message: str) -> None:
@@ -182,7 +185,7 @@ class _Mismatch(Exception):  # noqa: N818  # becomes a CnncostError
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    """Convert a JSON value to a type; the error says where it doesn't match."""
+    """Convert a JSON value to a type. Raises CnncostError, which says where the value doesn't match."""
     try:
         return _reader(kind)(value)
     except _Mismatch as mismatch:
@@ -213,14 +216,14 @@ def _reader(kind: Any) -> _Reader:
 
 @cache
 def _unconverted_types(kind: Any) -> frozenset[type]:
-    """Return the types of JSON values that need no conversion to a type."""
+    """Return the types of JSON values that a field of type `kind` takes without conversion."""
     if get_origin(kind) in {Union, UnionType}:
         return frozenset().union(*map(_unconverted_types, get_args(kind)))
     return frozenset({kind} & {int, str, bool, type(None)})
 
 
 def _union_reader(kinds: tuple[Any, ...]) -> _Reader:
-    """Return a function that converts to the first type that matches."""
+    """Return a function that converts to the first matching type."""
     optional = type(None) in kinds
     *others, last = [_reader(kind) for kind in kinds if kind is not type(None)]
 
@@ -311,9 +314,9 @@ def _mismatch(expected: str, value: Any) -> NoReturn:
 
 
 def _optional_fields(kind: Any) -> set[str]:
-    """Return the names of fields that may be missing in a file.
+    """Return the names of the fields that may be missing in a file.
 
-    In a NamedTuple or a row these are all fields with a default, in a report only those with a `default_factory`.
+    In a NamedTuple or a row these are all fields with a default; in a report, only those with a `default_factory`.
     """
     if dataclasses.is_dataclass(kind):
         unset = dataclasses.MISSING
@@ -330,13 +333,13 @@ def _format_error(where: str, expected: str, value: Any) -> CnncostError:
 
 
 def _check(report: ReportData) -> None:
-    """Raise CnncostError if the rows don't match the module tree, or don't add up to the totals."""
+    """Raise CnncostError if the module tree, the input names or the totals don't match the rest of the report."""
     paths = {path for path, _, _ in report.tree}
     if "" not in paths:
         raise CnncostError('report file: tree: expected the model itself, path "", among the modules')
     for path in (*paths, *(layer.path for layer in report.layers)):
         if path and (path.rpartition(".")[0] not in paths or path not in paths):
-            raise CnncostError(f"report file: module {path!r} or the one that holds it is not in the tree")
+            raise CnncostError(f"report file: module {path!r} or its parent is not in the tree")
     if report.input_names and len(report.input_names) != len(report.inputs):
         raise CnncostError(f"report file: {len(report.input_names)} input_names for {len(report.inputs)} inputs")
     for name in names(Layer, "sum"):

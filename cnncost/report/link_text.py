@@ -15,14 +15,17 @@ from cnncost.report.prediction import Prediction, split_times
 
 
 def parts(prediction: Prediction) -> Iterator[Part]:
-    """Yield a table of the collectives and sentences on the total time; nothing if the model is not split."""
+    """Yield a table of the collectives and sentences on the total time; nothing if the model is not split.
+
+    If the bandwidths of the device's links are unknown, only a note that says so is yielded.
+    """
     links, device = prediction.links, prediction.roofline.device
     if links is None:
         return
     if links.times is None:
         yield notes(
-            f"communication is left out: no source states the links of {device.title}; a device of your own may have "
-            "links = { nvlink = 450e9 }", hang="",
+            f"communication is left out: no source states the links of {device.title}; to include it, define a device "
+            "with bandwidths of links, such as links = { nvlink = 450e9 }", hang="",
         )  # fmt: skip
         return
     yield Heading("communication of this rank")
@@ -39,7 +42,10 @@ def parts(prediction: Prediction) -> Iterator[Part]:
 
 
 def sentences(prediction: Prediction) -> Iterator[str]:
-    """Yield sentences on the time with and without overlap, and on how a collective's time is computed."""
+    """Yield sentences on the time with and without overlap, and on how a collective's time is computed.
+
+    Nothing is yielded if the model is not split or the bandwidths of its links are unknown.
+    """
     times, links, roofline = split_times(prediction), prediction.links, prediction.roofline
     if times is None or links is None:
         return
@@ -48,7 +54,7 @@ def sentences(prediction: Prediction) -> Iterator[str]:
         f"not overlapped: {least}{units.duration(times.in_turn)}: {units.duration(times.computing)} of computing, "
         f"which is the total above without collectives, and {units.duration(times.sending)} of sending"
     )
-    yield f"overlapped: {least}{units.duration(times.overlapped)}, in each phase the longer of both"
+    yield f"overlapped: {least}{units.duration(times.overlapped)}, in each phase the longer of the two"
     yield f"collectives by the {_algorithm(links.topology)}: max(launch, bytes in one direction / bandwidth)"
     yield _assumed_links(links.topology, roofline.device)
 
@@ -58,13 +64,13 @@ def _algorithm(topology: Topology) -> str:
 
 
 def _assumed_links(topology: Topology, device: Device) -> str:
-    """Return which links between ranks are assumed, and the source of their bandwidths."""
+    """Return a sentence on the links assumed between ranks and the source of their bandwidths."""
     if topology.link is not None:
         return f"all over {topology.link}, as stated; {device.link_source}"
     node = topology.node or device.node
     nodes = "all ranks on one node" if node is None else f"{node} ranks on a node, neighbours first"
     return (
-        f"{nodes}; a group on several nodes sends through one adapter for each rank that it has there, and no faster "
+        f"{nodes}; a group that spans nodes sends through one adapter for each of its ranks on a node, and no faster "
         f"than within a node; {device.link_source}"
     )
 

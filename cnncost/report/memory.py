@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class MemoryFigures(NamedTuple):
-    """Memory figures in bytes. Those of a training step are None unless one was analyzed.
+    """Memory figures in bytes. Figures of a training step are None unless one was analyzed.
 
     Attributes:
         parameters, buffers, inputs: bytes allocated before the run.
         gradients: bytes of parameter gradients after backward.
         optimizer_state: bytes of the optimizer's state after its first step.
-        activations: bytes of tensors saved for backward.
+        activations: bytes of tensors allocated in forward that outlive it: saved for backward, or returned.
         inference_peak, training_peak: most bytes alive at once, including all of the above and temporaries.
         inference_ideal_peak, training_ideal_peak: the peaks if every tensor were freed after its last use.
         unseen: ops with unknown temporaries; if there are any, the peaks are lower bounds.
@@ -55,8 +55,8 @@ class ReportMemory:
 
     Attributes:
         figures: the figures in bytes.
-        inference, training: details of each run; None for a report read from a file, or a run not analyzed.
-        graphs: the Graphs of inference and of the training step.
+        inference, training: details of each run; None if the report was read from a file or the run was not analyzed.
+        graphs: the Graphs of inference and of the training step; None under the same conditions.
     """
 
     figures: MemoryFigures
@@ -71,13 +71,13 @@ class ReportMemory:
         return f"<ReportMemory: parameters {units.data(self.parameters)}, {', '.join(peaks)}>"
 
     def _repr_html_(self) -> str:
-        """The figures in bytes."""
+        """The figures as a table."""
         named = [(name, n) for name, n in self.figures._asdict().items() if type(n) is int]
         rows = [(name.replace("_", " "), self._peak(n) if "peak" in name else units.data(n), units.exact(n))
                 for name, n in named]  # fmt: skip
         unseen = ", ".join(self.figures.unseen)
         return table(
-            "Memory", ("", "", "bytes"), rows, f"lower bounds, for temporaries are unknown: {unseen}" if unseen else ""
+            "Memory", ("", "", "bytes"), rows, f"lower bounds: temporaries of {unseen} are unknown" if unseen else ""
         )
 
     def _peak(self, nbytes: int) -> str:
@@ -129,11 +129,11 @@ class ReportMemory:
         """Estimate the peak with workspaces: memory that kernels allocate while they run.
 
         Args:
-            kernels: a CPU's kernels, by default this machine's; or the bytes of workspace that a GPU library reserves.
+            kernels: a CPU's kernels, by default this machine's, or the bytes of workspace that a GPU library reserves.
             training: use the training step instead of inference.
 
         Raises:
-            CnncostError: the report was read from a file, or that run was not analyzed.
+            CnncostError: the report was read from a file, or the run was not analyzed.
             InputError: `kernels` is neither Kernels nor a number of bytes.
         """
         if kernels is not None and not isinstance(kernels, Kernels) and (type(kernels) is not int or kernels < 0):
@@ -144,7 +144,7 @@ class ReportMemory:
         run, graph = (self.training, self.graphs[1]) if training else (self.inference, self.graphs[0])
         if run is None or graph is None:
             raise CnncostError(
-                "with_workspaces: the report has no Graph of this run, from which to estimate; analyze the model itself"
+                "with_workspaces: the report has no Graph of this run to estimate from; analyze the model itself"
                 + (" with training=True" if training else "")
             )
         return workspaces(graph, run.timeline, host_kernels() if kernels is None else kernels)
@@ -163,7 +163,7 @@ def memory_of(
         saved: the figures of a report read from a file.
 
     Raises:
-        CnncostError: there is neither a graph nor saved figures, or forward failed.
+        CnncostError: there is neither a Graph nor saved figures, or forward failed.
     """
     if graph is None:
         if saved is None:
@@ -193,6 +193,6 @@ def require_whole_forward(model: str, failed: str) -> None:
     """Raise CnncostError if forward failed, because later allocations are unknown."""
     if failed:
         raise CnncostError(
-            f"{model}: no memory figures, for they need the whole forward ({failed.split(':', maxsplit=1)[0]}); "
-            "fix that, and analyze the model again"
+            f"{model}: no memory figures: they need a complete forward ({failed.split(':', maxsplit=1)[0]}); "
+            "fix that and analyze the model again"
         )

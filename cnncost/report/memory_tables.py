@@ -1,4 +1,4 @@
-"""The memory of runs as a document: bytes by use at the peak, the tensors alive then, and the timeline."""
+"""The memory of runs as a document: bytes by use at the peak, the modules that hold them, and the timeline."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MEANING = "bytes of tensors that are alive (allocated, not reserved); workspaces
 
 
 class Run(NamedTuple):
-    """A run (inference or training) and its memory: one column of the tables."""
+    """A run (inference or training) and its memory; a column of the table by use."""
 
     name: str
     memory: Memory
     raw: RawPeak | None = None
-    """The peak with workspaces, estimated."""
+    """The estimated peak with workspaces; None if it was not estimated."""
 
 
 class MemoryTables(NamedTuple):
@@ -33,9 +33,9 @@ class MemoryTables(NamedTuple):
         report: the model's report.
         runs: inference, training, or both.
         step: description of the training step; empty without one.
-        block: the allocator's block size in bytes: sizes are rounded up to a multiple of it.
-        kernels: description of the kernels with estimated workspaces.
+        block: the allocator's block size in bytes; sizes are rounded up to multiples of it.
         verdicts: sentences on whether the model fits into the memory of devices.
+        kernels: description of the kernels whose workspaces are estimated.
     """
 
     report: ReportData
@@ -47,7 +47,7 @@ class MemoryTables(NamedTuple):
 
 
 def document(tables: MemoryTables, top: int = 8) -> Document:
-    """Return a document: bytes by use, the `top` largest tensors at the peak, the timeline, and verdicts."""
+    """Return a document: bytes by use, the `top` largest holders at each peak, the timelines, and verdicts."""
     parts: list[Part] = [
         notes(*_notes(tables), apart=False),
         _uses(tables),
@@ -92,7 +92,7 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
     if tables.step:
         yield f"training: {tables.step}"
     if tables.block > 1:
-        yield f"sizes are rounded up to {tables.block} bytes, as the allocator does"
+        yield f"sizes are rounded up to multiples of {tables.block} bytes, as by the allocator"
     yield from tables.report.notes
     yield from heading.communication(tables.report)
     if unseen := sorted({name for run in tables.runs for name in run.memory.unseen}):
@@ -100,7 +100,7 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
 
 
 def _estimated(tables: MemoryTables) -> str:
-    """Return a sentence on the estimated peaks with workspaces, and the op at each."""
+    """Return a sentence on the estimated peaks with workspaces and the op at each; empty if none was estimated."""
     peaks = [
         f"{run.name} {units.data(run.raw.nbytes)} ({run.raw.op} in {run.raw.path or 'the model itself'})"
         for run in tables.runs
@@ -130,7 +130,7 @@ def _share(nbytes: int, peak: Peak) -> Fraction | None:
 
 
 def _at_peak(memory: Memory) -> str:
-    """Return the peak, and the op and module that run at it."""
+    """Return the peak, and the op and the module that run then."""
     peak = memory.peak
     if peak.node is None:
         return f"{units.data(peak.nbytes)}; nothing is run"
@@ -145,7 +145,7 @@ def _holders(run: Run, top: int) -> Table:
         Row((path, use, nbytes, _share(nbytes, peak), Fraction(nbytes, most) if most else None))
         for path, use, nbytes in largest
     ]
-    if len(peak.holders) > top:  # without a bar: the sum of many holders would dwarf the largest
+    if len(peak.holders) > top:  # without a bar: the sum of many holders would dwarf the largest one
         more = f"{units.exact(len(peak.holders) - top)} more"
         rows.append(Row((more, "", rest, _share(rest, peak), None), "rest"))
     columns = (
@@ -159,7 +159,7 @@ def _holders(run: Run, top: int) -> Table:
 
 
 def _all_holders(tables: MemoryTables) -> Table:
-    """Return the table of all tensors at each run's peak, for CSV; JSON has them among the facts."""
+    """Return the table of all holders at each run's peak, for CSV; in JSON they are among the facts."""
     rows = ((run.name, *holder) for run in tables.runs for holder in run.memory.peak.holders)
     return data_table(("run", "path", "use", "bytes"), rows)
 

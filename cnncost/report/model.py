@@ -1,7 +1,7 @@
 """The public Report: the data, plus queries and output formats.
 
-It imports the modules that query and format a report, which depend on ReportData alone; heavy or rarely used ones on
-first use.
+The modules that query and format a report depend on ReportData alone, not on this class. Most are imported on first
+use, because they are heavy or rarely needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _INPUTS = 3
-"""Number of inputs that the repr shows."""
+"""Number of inputs shown by the repr."""
 
 
 class Report(ReportData):
@@ -53,7 +53,7 @@ class Report(ReportData):
         """A copy with the columns receptive_field, jump and start in all tables.
 
         Raises:
-            CnncostError: the report was read from a file and has no graph.
+            CnncostError: the report was read from a file and has no graph, or a user's reach rule failed.
         """
         from cnncost.report.fields import with_receptive_fields
 
@@ -63,7 +63,7 @@ class Report(ReportData):
         """A copy with the columns allocated and saved in all tables, from the training step if there is one.
 
         Raises:
-            CnncostError: the report was read from a file and has no graph.
+            CnncostError: the report was read from a file and has no graph, or forward failed.
         """
         from cnncost.report.further import with_memory
 
@@ -72,9 +72,9 @@ class Report(ReportData):
     def with_masks(self, tile: int | tuple[int, int] | None = None) -> Report:
         """A copy with the column macs_unmasked: MACs if attention skips masked pairs.
 
-        Covers `is_causal`, masks with known values, and flex attention's `mask_mod`; the dense count is kept. If a
-        mask is unknown, or hand-written attention adds to or replaces its scores, the number is an upper bound,
-        marked ≤ (`mask_unknown`).
+        Covers `is_causal`, masks with known values, and flex attention's `mask_mod`; `macs` remains the dense count.
+        If a mask is unknown, or hand-written attention adds to its scores or replaces them, the number is an upper
+        bound, marked ≤ (`mask_unknown`).
 
         Args:
             tile: (queries, keys) of a block, such as (128, 128), or one int for both; a block with any visible pair
@@ -91,8 +91,9 @@ class Report(ReportData):
         """A copy with further columns in all tables of layers and modules.
 
         Args:
-            names: `kernel` and `stride` of a row's own convolutions and pools, `input` for the shapes of a call's
-                tensors, `trainable` for trainable and frozen parameters, which are otherwise shown if some are frozen.
+            names: `kernel` and `stride` of a row's own convolutions and pools, `input` for the shapes of the tensors
+                passed to a call, `trainable` for trainable and frozen parameters, which are otherwise shown only if
+                some are frozen.
 
         Raises:
             CnncostError: no such column, or it needs a graph and the report was read from a file.
@@ -122,8 +123,8 @@ class Report(ReportData):
         """The layers as a markdown table under a heading with inputs and units.
 
         Args:
-            sort: the column to sort by, largest first, such as `"params"`; by default MACs if `top` is given, else the
-                model's order is kept.
+            sort: the column to sort by, largest first, such as `"params"`. By default, rows are sorted by MACs (by
+                FLOPs if there are no MACs) if `top` is given, and are otherwise in the model's order.
             top: number of layers shown; the others are summed in one row.
 
         Raises:
@@ -142,14 +143,14 @@ class Report(ReportData):
         return to_json(self)
 
     def to_speedscope(self) -> str:
-        """MACs, FLOPs, bytes and parameters as flame graphs of modules and ops, a file that speedscope.app opens."""
+        """MACs, FLOPs, bytes and parameters as flame graphs of modules and ops, for speedscope.app."""
         from cnncost.render.speedscope import to_speedscope
         from cnncost.report.timeline import of_report
 
         return to_speedscope(of_report(self))
 
     def to_html(self, *, sort: str | None = None, top: int | None = None) -> str:
-        """One self-contained page; with `sort` or `top` (see `to_markdown`) it shows layers, not the module tree."""
+        """A self-contained HTML page; with `sort` or `top` (see `to_markdown`) it lists layers, not the module tree."""
         return self._rendered("html", sort, top)
 
     @gc_disabled()
@@ -160,7 +161,7 @@ class Report(ReportData):
         from cnncost.report.ranking import ranking
 
         requested = ranking(sort, top)
-        if form == "csv":  # to build the table for people, too, would more than double the time
+        if form == "csv":  # building the table for people as well would more than double the time
             return rendered(Document("summarize", parts=(data(self, requested=requested),)), form)
         if FORMATS[form].whole and requested is None:
             from cnncost.report.interactive import interactive_page
@@ -170,21 +171,21 @@ class Report(ReportData):
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """Read a report written by `to_json`; it has no graph and can't explain a layer's formula.
+        """Read a report written by `to_json`; it has no graph, so it can't explain a layer's formula.
 
         Raises:
-            CnncostError: not JSON, another schema, a field that is missing or of another type, rows that do not add up
-                to the totals.
+            CnncostError: the text is not JSON, or not a report in a schema that can be read; a field is missing or
+                has the wrong type; or fields contradict each other, such as rows that do not add up to the totals.
         """
         from cnncost.report.json_format import from_json
 
         return from_json(text, cls)
 
     def save(self, path: str | Path) -> None:
-        """Write the report atomically; the suffix selects the format, as it does for `-o`: .md, .html, .tex, … .
+        """Write the report atomically; as with `-o`, the suffix selects the format: .md, .html, .tex, … .
 
         Raises:
-            OutputError: unknown suffix, or the path can't be written.
+            OutputError: the suffix is unknown, or the path can't be written.
         """
         from cnncost.files import write
         from cnncost.render.formats import FORMATS
@@ -199,7 +200,7 @@ class Report(ReportData):
         return to_text(self)
 
     def __repr__(self) -> str:
-        """One line: the model, its inputs, and its costs; `str(report)` is the table."""
+        """One line with the model, its inputs and its costs; `str(report)` is the table."""
         from cnncost.render.layout import printable
         from cnncost.report.heading import title
 

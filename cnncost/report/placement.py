@@ -1,4 +1,4 @@
-"""Figures of each device of a model on several devices: parameters, MACs, copies and memory."""
+"""Per-device figures of a model on several devices: parameters, MACs, copies and memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class OnDevice(NamedTuple):
     Attributes:
         device: the device's name, such as `cuda:1`.
         params: number of parameters on the device.
-        parameters, buffers: bytes of its parameters and buffers.
+        parameters, buffers: bytes of parameters and buffers on the device.
         macs: multiply-accumulates that it computes in inference.
         received, sent: bytes copied from and to other devices in inference.
-        inference_peak: most bytes alive on it at once in inference.
-        activations: bytes saved for backward.
+        inference_peak: most bytes alive on the device at once in inference.
+        activations: bytes allocated in forward that outlive it: saved for backward, or returned.
         gradients, optimizer_state: bytes of parameter gradients, and of the optimizer's state.
         training_macs, training_received, training_sent, training_peak: the same figures in a training step.
     """
@@ -44,12 +44,12 @@ class OnDevice(NamedTuple):
 
 
 def on_devices(graph: Graph, step: Graph | None, block: int = 1) -> tuple[OnDevice, ...]:
-    """Return each device's share; empty for a model on one device, and if forward failed.
+    """Return each device's share; empty for a model on one device, or if forward failed.
 
     Args:
         graph: a recorded forward.
         step: a training step of the same model, if one was recorded.
-        block: the allocator's block size in bytes: sizes are rounded up to a multiple of it.
+        block: the allocator's block size in bytes; sizes are rounded up to multiples of it.
     """
     if graph.placement is None or graph.failed is not None:
         return ()
@@ -66,7 +66,7 @@ def on_devices(graph: Graph, step: Graph | None, block: int = 1) -> tuple[OnDevi
 
 
 def _training_figures(step: Graph, name: str, block: int) -> tuple[int, ...]:
-    """Return a device's training figures, in the order of `OnDevice`; zeros if only inference uses the device."""
+    """Return a device's training figures in the order of `OnDevice`; zeros if the step doesn't use the device."""
     if step.placement is None or name not in step.placement.devices:
         return (0,) * 7
     index = step.placement.devices.index(name)
@@ -79,7 +79,7 @@ def _training_figures(step: Graph, name: str, block: int) -> tuple[int, ...]:
 
 
 def all_links(graph: Graph, step: Graph | None) -> tuple[Link, ...]:
-    """Return the copies between devices in inference, and in the training step if there is one."""
+    """Return the copies between devices in inference and, if there is one, in the training step."""
     if graph.placement is None:
         return ()
     return links(graph, "inference") + (links(step, "training") if step is not None else ())

@@ -1,10 +1,10 @@
-"""Tables of a model on several devices: parameters, MACs, copies and peak memory of each device."""
+"""Tables for a model on several devices: each device's parameters, MACs and peak memory, and copies between devices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnncost.render.document import Cell, Column, Heading, Part, Table, rows
+from cnncost.render.document import Cell, Column, Heading, Note, Notes, Part, Table, rows
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
 
@@ -29,7 +29,7 @@ _PEAKS = frozenset({"inference_peak", "training_peak"})
 
 
 def tables(report: ReportData) -> Iterator[Part]:
-    """Yield tables of the devices, of their training step, and of the copies; nothing for a model on one device."""
+    """Yield tables of the devices in inference and in a training step, and of copies; nothing for a single device."""
     if not report.devices:
         return
     yield Heading("Devices")
@@ -37,6 +37,10 @@ def tables(report: ReportData) -> Iterator[Part]:
     if report.devices[0].training_peak is not None:
         yield Heading("Devices in a training step")
         yield _table(report, (_COLUMNS[0], *_OF_STEP))
+    causes = ["ops without a rule are missing"] if report.unknown else []
+    if unseen := sorted(report.memory.figures.unseen):
+        causes.append(f"what {', '.join(unseen)} allocates while it runs is not known")
+    yield Notes((Note(f"{AT_LEAST}: a lower bound, as {', and '.join(causes)}", "note", sign=AT_LEAST),))
     columns = (
         Column("run", "run"), Column("phase", "phase"), Column("source", "from"), Column("target", "to"),
         Column("calls", "copies", "count"), Column("nbytes", "bytes", "bytes"),
@@ -47,7 +51,7 @@ def tables(report: ReportData) -> Iterator[Part]:
 
 
 def facts(report: ReportData) -> dict[str, object]:
-    """Return the tables as plain data for JSON."""
+    """Return the tables as plain data for JSON; empty for a model on one device."""
     if not report.devices:
         return {}
     return {"devices": [d._asdict() for d in report.devices], "links": [link._asdict() for link in report.links]}
@@ -57,7 +61,7 @@ def _table(report: ReportData, columns: tuple[Column, ...]) -> Table:
     unseen = report.memory.figures.unseen
     marks = {**dict.fromkeys(_COUNTED, AT_LEAST if report.unknown else ""),
              **dict.fromkeys(_PEAKS, AT_LEAST if unseen else "")}  # fmt: skip
-    device_rows = rows(  # a 0 is shown as the column's `empty`, if it has one
+    device_rows = rows(  # a 0 is displayed as the column's `empty` text if it has one
         [Cell(getattr(each, column.name) or (None if column.empty else 0), marks.get(column.name, ""))
          for column in columns] for each in report.devices
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A Report with roofline times for its rows, as plain data for the renderers."""
+"""A Report's rows with roofline times, as plain data for the renderers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ By: TypeAlias = Literal["layer", "op", "kind"]
 
 
 class Row(NamedTuple):
-    """A module call (named by its label), an op, or a kind of ops, with its predicted time."""
+    """A module call (named by its path, with `#2` for a second call), an op or a kind, with its predicted time."""
 
     name: str
     class_name: str
@@ -35,8 +35,8 @@ class Training(NamedTuple):
 class TrainingEstimate(NamedTuple):
     """Estimated time and energy of training at the device's ceilings.
 
-    `recorded`: whether the step was recorded; otherwise it is taken as three forward passes (backward computes
-    two products for each one of forward). `joules` is None if the device's power is unknown.
+    `recorded` says whether a training step was recorded; if not, the step is estimated as three forward passes, because
+    backward computes two products for each product of forward. `joules` is None if the device's power is unknown.
     """
 
     steps: float
@@ -51,9 +51,9 @@ class Links(NamedTuple):
 
     Attributes:
         topology: how the ranks are linked.
-        times: the time of each sort of collective; None if the bandwidth of the device's links is unknown.
-        local: by phase, the seconds that the roofline counts for the same collectives, from their bytes in the rank's
-            own memory; to be subtracted where the time on the links is added.
+        times: the time of each sort of collective; None if the bandwidths of the device's links are unknown.
+        local: by phase, the seconds that the roofline counts for the same collectives, from their traffic in the
+            rank's own memory; subtract them when adding the time on the links.
     """
 
     topology: Topology
@@ -68,7 +68,7 @@ class Split(NamedTuple):
         computing: the roofline's time without its collectives.
         sending: the collectives' time on the links, one after another.
         in_turn: total if computing and sending don't overlap: their sum.
-        overlapped: total if they overlap perfectly: in each phase the longer of both.
+        overlapped: total if they overlap perfectly: in each phase the longer of the two.
     """
 
     computing: float
@@ -84,9 +84,9 @@ class Prediction:
     Attributes:
         report: the analyzed model's report.
         roofline: the predicted times.
-        training: assumptions and result of the training estimate, if requested.
+        training: assumptions and result of the training estimate; None unless requested.
         links: the times of collectives on the links between ranks; None if the model is not split.
-        step: whether the times are of the report's training step instead of its forward.
+        step: whether the times are those of the report's training step instead of its forward.
     """
 
     report: ReportData
@@ -107,7 +107,7 @@ class Prediction:
 
     @property
     def per_second(self) -> float | None:
-        """Examples per second in the forward pass, or None without a batch axis."""
+        """Examples per second in the forward pass; None without a batch axis, or if forward takes no time."""
         seconds = forward_time(self.roofline).seconds
         return self.report.batch / seconds if self.report.batch and seconds else None
 
@@ -115,7 +115,9 @@ class Prediction:
 def predicted(
     report: ReportData, device: Device, dtype: str | None, topology: Topology, step: bool = False
 ) -> tuple[Roofline, Links | None]:
-    """Predict the times of a report's forward or training step, and of its collectives if the model is split.
+    """Predict the times of a report's forward or training step, and of its collectives.
+
+    The second result is None if the run has no collectives.
 
     Args:
         report: the report, with the Graph of the run.
@@ -125,19 +127,19 @@ def predicted(
         step: use the training step instead of the forward.
 
     Raises:
-        DeviceError: the device has no ceiling for a number format that is needed, or no bandwidth of a link.
+        DeviceError: the device has no ceiling for a needed dtype, or no bandwidth for a needed link.
         InputError: the report has no such run, or a topology is given for a model that is not split.
     """
     graph = report.training if step else report.graph
     if graph is None:
         if step and report.graph is not None:
             raise InputError(f"{report.model}: no training step was analyzed; analyze the model with training=True")
-        raise InputError(f"{report.model}: a report that was read from a file has no graph; give the model")
+        raise InputError(f"{report.model}: a report that was read from a file has no graph; analyze the model itself")
     times = roofline(graph, device, dtype)
     run = "training" if step else "inference"
     if not any(each.run == run for each in report.communication):
         if topology != Topology() and not report.communication:
-            raise InputError(f"{report.model}: the model is not split and sends nothing; leave out topology")
+            raise InputError(f"{report.model}: the model is not split and sends nothing; omit the topology")
         return times, None
     has_links = bool(device.links) or topology.link is not None
     local: dict[str, float] = {}
@@ -163,7 +165,7 @@ def split_times(prediction: Prediction) -> Split | None:
 
 
 def rows(prediction: Prediction, by: By = "layer") -> list[Row]:
-    """Return a row for each module call that takes time, in order, or for each op or kind, slowest first."""
+    """Return a row for each module call that takes time, in order, or for each such op or kind, slowest first."""
     roofline = prediction.roofline
     if by == "layer":
         return [row for row in _layers(prediction) if row.predicted.seconds]
@@ -181,7 +183,10 @@ def _layers(prediction: Prediction) -> list[Row]:
 
 
 def top_rows(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], Row | None]:
-    """Return the `top` slowest rows in their original order (None: all), and the sum of the others as a row."""
+    """Return the `top` slowest rows in their original order, and a row that sums the others.
+
+    If there are no others, or `top` is None, all rows and None are returned.
+    """
     all_rows = rows(prediction, by)
     if top is None or len(all_rows) <= top:
         return all_rows, None
@@ -192,15 +197,15 @@ def top_rows(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row]
 
 
 def forward_time(times: Roofline) -> Predicted:
-    """Return the predicted time of the forward phase; zero if there is none."""
+    """Return the predicted time of the forward phase; zeros if there is none."""
     return times.phases.get("forward", Predicted())
 
 
 def estimate(prediction: Prediction, training: Training) -> TrainingEstimate:
-    """Estimate time and energy of a whole training run at the device's ceilings.
+    """Estimate the time and energy of a whole training run at the device's ceilings.
 
     Raises:
-        CnncostError: the model has no batch axis, or an input is not above 0.
+        CnncostError: the model has no batch axis, or an assumption is not above 0.
     """
     batch, times = prediction.report.batch, prediction.roofline
     if not batch:
@@ -217,7 +222,7 @@ def estimate(prediction: Prediction, training: Training) -> TrainingEstimate:
 
 
 def times_of(prediction: Prediction, path: str) -> list[tuple[str, OpTime]]:
-    """Return (op's name, time) of each op that a module's first call runs itself.
+    """Return (op's name, time) for each op with a known time that a module's first call runs itself.
 
     Raises:
         CnncostError: no module has this path.

@@ -1,4 +1,4 @@
-"""A Prediction as a document, and the time formulas of a module's ops as text. Computes nothing."""
+"""Formats a Prediction as a document, and the time formulas of a module's ops as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from cnncost import units
-from cnncost.devices.model import Device
+from cnncost.devices.model import FORMATS, Device
 from cnncost.passes.roofline import OpTime, Predicted
 from cnncost.render.document import Column, Document, Role, Table, notes
 from cnncost.render.document import Row as DocumentRow
@@ -18,7 +18,7 @@ from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEst
 
 
 def document(prediction: Prediction, by: By = "layer", top: int | None = None) -> Document:
-    """Return a document of ceilings, formula, rows and total; with `top`, only the `top` slowest rows are listed."""
+    """Return a document with ceilings, formula, rows and total; with `top`, only the `top` slowest rows are listed."""
     report, roofline = prediction.report, prediction.roofline
     computed_in = "" if roofline.dtype is None else f", computed in {roofline.dtype}"
     return Document(
@@ -70,7 +70,7 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
         *((Column("bar", kind="bar", shown="text", least=10),) if slowest else ()),
     )
 
-    # a bar's length is a Fraction of the longest one's
+    # a bar's length is a fraction of the longest bar
     def row(each: Row, role: Role) -> DocumentRow:
         data, seconds = _plain(each.predicted), each.predicted.seconds
         share = seconds / total.seconds if total.seconds else None
@@ -86,16 +86,20 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
 _CEILINGS = tuple(
     f"{ceiling}{which}_seconds" for which in ("", "_bound") for ceiling in ("compute", "memory", "launch")
 )
-"""For each ceiling, the seconds of all ops if it were the only one, and the seconds of the ops that it bounds."""
+"""For each ceiling, the seconds of all ops if it were the only ceiling, and the seconds of the ops that it bounds."""
 
 
 def explain(prediction: Prediction, path: str) -> str:
-    """Return the time formula of each op of a module, with its numbers. Raises CnncostError for an unknown path."""
+    """Return the time formula, with its numbers, of each op that a module's first call runs itself.
+
+    Raises:
+        CnncostError: no module has this path.
+    """
     device = prediction.roofline.device
     lines = [f"{path or prediction.report.model} on {device.title}"]
     for name, time in times_of(prediction, path):
         if not time.seconds:
-            lines.append(f"  {name}: free, it moves and computes nothing")
+            lines.append(f"  {name}: free; it moves and computes nothing")
             continue
         lines.append(f"  {name}: {_bound_text(time)}")
         equation = f"time = {_time_formula(time, device)} = {units.si(time.seconds, 's')}"
@@ -104,9 +108,9 @@ def explain(prediction: Prediction, path: str) -> str:
 
 
 def _time_formula(time: OpTime, device: Device) -> str:
-    """Return the device's formula for an op's time with the op's numbers."""
+    """Return the device's formula for an op's time, with the op's numbers."""
     compute = f"FLOPs {units.exact(time.flops)} / {units.si(time.peak, 'FLOP/s')} = {units.si(time.compute, 's')}"
-    # without a divisor: weights and other tensors may be at different levels of the memory
+    # without a divisor: weights and other tensors may be at different memory levels
     memory = f"bytes {units.exact(time.nbytes)} take {units.si(time.memory, 's')}"
     parts = ([compute] if time.flops else []) + ([memory] if time.memory else [])
     launch = f"launch {units.si(time.launch, 's')}"
@@ -143,7 +147,7 @@ def formula(device: Device) -> str:
 
 
 def footer(prediction: Prediction) -> list[str]:
-    """Return the lines below the table: the total by bound, throughput, training estimate, and omitted ops."""
+    """Return the lines below the table: times by phase and bound, throughput, training estimate, and omitted ops."""
     roofline = prediction.roofline
     total, forward = roofline.total, forward_time(roofline)
     communication_left_out = prediction.links is not None and prediction.links.times is None
@@ -158,10 +162,13 @@ def footer(prediction: Prediction) -> list[str]:
     if (placement := prediction.graph.placement) is not None:
         lines.append(
             f"on {units.counted(len(placement.devices), 'device')}: all ops one after another, as if no two devices "
-            "worked at once; copies between devices over the fastest link of a node"
+            "worked at the same time; copies between devices use the fastest link within a node"
         )
-    if roofline.dtype == "int8":
-        lines.append("int8: all floats taken as bytes, as a quantized network has them")
+    if roofline.dtype is not None and roofline.dtype.startswith("int"):
+        bits = FORMATS[roofline.dtype].bits
+        taken = "one byte" if bits == 8 else f"{bits} bits"
+        values = f"{roofline.dtype}: all floating-point values"
+        lines.append(f"{values} are taken as {taken} each, as in a quantized network")
     if prediction.training is not None:
         lines.append(training(*prediction.training, roofline.device))
     if roofline.unknown:

@@ -1,4 +1,4 @@
-"""Sorts the layers or ops of a report by a column, largest first; optionally only the first few."""
+"""Sorts a report's layers or ops by a column, largest first; optionally returns only the first few."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from cnncost.report.rows import Op, Totals
 from cnncost.report.schema import SIZES, absent_columns, total
 
 _ALIASES = {"share": "macs"}
-"""Names to sort by that are not sortable columns themselves, with the column that gives the same order."""
+"""Names to sort by that are not sortable columns themselves, each with a column that gives the same order."""
 _ORDINALS = frozenset({"call", "depth"})
 """Columns whose numbers are positions, not sizes; rows can't be sorted by them."""
 
 
 class Ranking(NamedTuple):
-    """How the user wants rows to be sorted, and how many to be shown.
+    """The user's request: which column to sort rows by, and how many to show.
 
     Attributes:
         sort: name or heading of the column; None: MACs, or FLOPs if there are no MACs.
-        top: how many rows are shown; None: all.
+        top: number of rows shown; None: all.
     """
 
     sort: str | None = None
@@ -40,7 +40,7 @@ def ranking(sort: str | None, top: int | None) -> Ranking | None:
     if sort is None and top is None:
         return None
     if top is not None and (type(top) is not int or top < 1):
-        raise CnncostError(f"top={top!r}: expected a number of rows from 1")
+        raise CnncostError(f"top={top!r}: expected a number of rows of at least 1")
     if sort is not None and not isinstance(sort, str):
         raise CnncostError(f"sort={sort!r}: expected the name of a column, such as 'macs'")
     return Ranking(sort, top)
@@ -51,9 +51,9 @@ class Ranked(NamedTuple):
 
     Attributes:
         order: indices of the shown rows, largest first.
-        rest: the sum of the rows left out; None if all are shown.
-        omitted: how many rows are left out.
-        column: the column that the rows are sorted by.
+        rest: the sum of the omitted rows; None if all are shown.
+        omitted: number of omitted rows.
+        column: the column by which the rows are sorted.
     """
 
     order: tuple[int, ...]
@@ -63,42 +63,43 @@ class Ranked(NamedTuple):
 
     @property
     def legend(self) -> list[str]:
-        """The lines, at present one, that say how the rows are sorted."""
+        """Lines that say how the rows are sorted; currently one."""
         more = f"; {self.name}: the sum of the others" if self.omitted else ""
         return [f"sorted by {self.column.heading}, largest first{more}"]
 
     @property
     def name(self) -> str:
-        """Name of the row that sums the rows left out."""
+        """Name of the row that sums the omitted rows."""
         return f"{units.exact(self.omitted)} more"
 
 
 def check(requested: Ranking, by: By) -> None:
-    """Raise if the view never has the column to sort by; called before any model is analyzed.
+    """Check that the view can have the column to sort by; called before any model is analyzed.
 
     Raises:
-        CnncostError: no such column, or it can't be sorted by.
+        CnncostError: there is no such column, or rows can't be sorted by it.
     """
     if requested.sort is not None:
         columns = OP if by == "op" else LAYER
         normalized = _normalized(requested.sort)
-        # optional columns can only be checked against a report: `_column` does
+        # optional columns can only be checked against a report, in `_column`
         if by == "op" or not any(normalized in _names(each) for each in FURTHER):
             _sortable_named(normalized, requested.sort, columns)
 
 
 def sorted_by(report: ReportData, by: By, requested: Ranking | None) -> str:
-    """Return the name of the column that the user requested to sort by; empty if none."""
+    """Return the name of the column that the user asked to sort by; empty if there was no such request."""
     if requested is None or not requested.sort:
         return ""
     return _column(report, table(report, by)[0], requested.sort).name
 
 
 def ranked(report: ReportData, by: By, requested: Ranking) -> Ranked:
-    """Sort a view's rows; ties go to most MACs, most FLOPs, then to the first.
+    """Sort a view's rows. Ties are broken by MACs, then FLOPs, then the original order.
 
     Raises:
-        CnncostError: no such `by`, `by="module"` (a tree has its own order), no such column, or it can't be sorted by.
+        CnncostError: `by` is unknown or "module" (a tree has its own order), there is no such column, or rows can't be
+            sorted by it.
     """
     if by == "module":
         raise CnncostError(
@@ -112,7 +113,7 @@ def ranked(report: ReportData, by: By, requested: Ranking) -> Ranked:
         value = None if isinstance(row, Op) and not row.known and column.partial else column.of(row)
         return (-1 if value is None else value, row.macs, row.flops)
 
-    order = sorted(range(len(rows)), key=size, reverse=True)  # stable: the first of equal rows stays first
+    order = sorted(range(len(rows)), key=size, reverse=True)  # stable: equal rows stay in their original order
     shown = tuple(order[: requested.top])
     omitted = [rows[index] for index in order[len(shown) :]]
     return Ranked(shown, _summed(omitted) if omitted else None, len(omitted), column)
@@ -124,7 +125,7 @@ def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> 
     normalized = _normalized(sort)
     further = next((each for each in FURTHER if normalized in _names(each)), None)
     if further is not None and further.look in SIZES and further not in columns:
-        raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
+        raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested; request it as well")
     if any(normalized in _names(each) for each in ALWAYS if each.name in absent_columns(report.totals)):
         raise CnncostError(f"sort: {report.model} was saved before cnncost had {sort}; analyze the model again")
     return _sortable_named(normalized, sort, columns)
@@ -135,7 +136,11 @@ def _sortable_columns(columns: Sequence[Column]) -> dict[str, Column]:
 
 
 def _sortable_named(normalized: str, sort: str, columns: Sequence[Column]) -> Column:
-    """Return the column of this name or heading. Raises CnncostError if there is none, or it can't be sorted by."""
+    """Return the column with this name or heading.
+
+    Raises:
+        CnncostError: there is none, or rows can't be sorted by it.
+    """
     sizes = _sortable_columns(columns)
     for each in sizes.values():
         if normalized in _names(each):

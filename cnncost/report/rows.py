@@ -1,6 +1,6 @@
 """The rows of a Report: module calls, modules, ops, phases and the totals, as plain frozen data.
 
-A field or property declared as a statistic becomes a column in all formats, and its rows add up (`schema.py`).
+A field or property declared as a statistic becomes a column in all formats; `schema.py` aggregates it over rows.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from cnncost.reprs import line
 
 Status: TypeAlias = Literal["called", "used", "unused", "data", "failed", "unreached"]
 Along: TypeAlias = tuple[int | str, ...]
-"""A value for each spatial axis of the input: a number, a fraction such as `1/2`, `global` or `unknown`."""
+"""A value for each spatial axis: a number, a fraction such as `1/2`, `global` or `unknown`; or `("several",)`."""
 FurtherColumn: TypeAlias = Literal["kernel", "stride", "input", "trainable"]
-"""Further columns that a Report shows on request."""
+"""Further columns, shown by a Report on request."""
 
 
 def several(values: Iterable[Along | None]) -> Along | None:
-    """Return the value that all rows with a value share; `("several",)` if they differ, None if no row has one."""
+    """Return the value common to all rows that have one; `("several",)` if they differ, None if no row has one."""
     distinct = dict.fromkeys(value for value in values if value is not None)
     return ("several",) if len(distinct) > 1 else next(iter(distinct), None)
 
@@ -64,19 +64,19 @@ class Statistics(Computed):
     )
     allocated: int | None = statistic("allocated", "bytes that its ops allocate in forward", "bytes", group="memory")
     saved: int | None = statistic(
-        "saved", "bytes of it that outlive forward: kept for backward, or returned", "bytes", group="memory"
+        "saved", "allocated bytes that outlive forward: saved for backward, or returned", "bytes", group="memory"
     )
     macs_unmasked: int | None = statistic(
-        "unmasked", "MACs if attention skips what its masks leave out", bounded=True, masked=True, group="masks"
+        "unmasked", "MACs if attention skips masked query-key pairs", bounded=True, masked=True, group="masks"
     )
     mask_unknown: bool = statistic(
-        "mask", "whether a mask is not known: macs_unmasked is an upper bound", "flag", sums="any", group="masks",
+        "mask", "whether a mask is unknown: macs_unmasked is an upper bound", "flag", sums="any", group="masks",
         default=False,
     )  # fmt: skip
 
-    @derived("frozen", "parameters that training leaves as they are", after="trainable_params")
+    @derived("frozen", "parameters that training does not change", after="trainable_params")
     def frozen_params(self) -> int:
-        """Parameters that training leaves as they are."""
+        """Parameters that training does not change."""
         return self.params - self.trainable_params
 
 
@@ -86,27 +86,26 @@ class Layer(Statistics):
 
     Attributes:
         path: the module's path, `""` for the model itself.
-        class_name: of the module.
+        class_name: the module's class.
         kind: the op kind with the largest cost in the row, `""` if it ran nothing.
-        call, calls: which call of the module this is, and how many there are; `call` is 0 if there are none.
-        output_shapes: of the tensors that the call returned.
-        params, trainable_params, buffers: owned by the module itself; only in the row of its first call.
-        macs, flops: exact.
-        bytes_read, bytes_written: if each op read its inputs once and wrote its outputs once.
+        call, calls: which call of the module this is, from 1, and how many there are; `call` is 0 if there are none.
+        output_shapes: shapes of the tensors that the call returned.
+        params, trainable_params, buffers: elements owned by the module itself; only in the row of its first call.
+        macs, flops: exact counts; lower bounds if `unknown`.
+        bytes_read, bytes_written: bytes, if each op reads its inputs once and writes its outputs once.
         status: `called`; `data`: called, and its numbers depend on the data that the model was run on;
-            `used`: never called, but its parameters were read (as by a fused parent);
+            `used`: never called, but its parameters were read (for example by a fused parent);
             `unused`: never called, and its parameters were not read; `failed`: forward failed in it, and its numbers
-            are of the ops that it ran before; `unreached`: never called, as forward failed before.
+            are those of the ops that it ran before; `unreached`: never called, because forward failed before.
         unknown: whether it ran an op that has no rule, or did not finish: its numbers are lower bounds.
         receptive_field, jump, start: as in `ReceptiveField`; None unless requested (`with_receptive_fields`).
-        allocated, saved: bytes that its ops allocated in forward, and those of them that are kept for backward or
-            returned; None unless requested (`with_memory`).
-        macs_unmasked: multiply-accumulates if attention skips masked pairs; None unless requested
-            (`with_masks`).
-        mask_unknown: whether a mask is not known, so that `macs_unmasked` is an upper bound.
-        kernel, stride: of the windows of its own convolutions and pools, a number per axis; `several` if they differ.
-            None if it has none, or unless requested (`with_columns`).
-        input_shapes: of the tensors that were passed to the call; None unless requested.
+        allocated, saved: bytes that its ops allocated in forward, and those of them that outlive it, saved for
+            backward or returned; None unless requested (`with_memory`).
+        macs_unmasked: multiply-accumulates if attention skips masked pairs; None unless requested (`with_masks`).
+        mask_unknown: whether a mask is unknown, which makes `macs_unmasked` an upper bound.
+        kernel, stride: sizes and strides of the windows of its own convolutions and pools, by axis; `several` if they
+            differ. None if it has none, and unless requested (`with_columns`).
+        input_shapes: shapes of the tensors passed to the call; None unless requested.
     """
 
     path: str
@@ -134,10 +133,10 @@ class Layer(Statistics):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module(Statistics):
-    """A module including its descendants, over all its calls: the sums of the `Layer` rows.
+    """A module including its descendants, over all its calls: sums of `Layer` rows.
 
-    `output_shapes` are those of the tensors that its last call returned, `input_shapes` those of the tensors that were
-    passed to it. `kernel` and `stride` are None for a module with modules in it.
+    `output_shapes` and `input_shapes` are the shapes of the tensors that its last call returned and was passed;
+    `kernel` and `stride` are None for a module with children.
     """
 
     path: str
@@ -159,7 +158,7 @@ class Module(Statistics):
 
 
 class Spans(NamedTuple):
-    """Size, jump and start of a receptive field, as in the columns."""
+    """Size, jump and start of a receptive field, named like the columns."""
 
     receptive_field: Along
     jump: Along
@@ -168,7 +167,7 @@ class Spans(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op(Computed):
-    """All executions of an op. `kind` selects the rule that counted it."""
+    """All executions of an op. `kind` selects its rule; `known` is False if there is none."""
 
     name: str
     kind: str
@@ -188,13 +187,13 @@ class PhaseCost(Computed):
 class Totals(Statistics):
     """The whole model.
 
-    `lower_bound` says that ops are missing from macs, flops and bytes: unknown ones, or those that a failed forward
-    did not reach.
+    `lower_bound` says that ops are missing from macs, flops and bytes: unknown ops, or ops that a failed forward did
+    not reach.
 
-    `training_macs` and `training_flops` are of all phases of a training step, and None unless one was analyzed;
+    `training_macs` and `training_flops` cover all phases of a training step, and are None unless one was analyzed;
     `training_lower_bound` says that unknown ops are missing from them. `macs_unmasked` and `training_macs_unmasked` are
     None unless requested (`with_masks`); `mask_unknown` and `training_mask_unknown` say that they are upper bounds.
-    `output_shapes` are of the tensors that the model returned.
+    `output_shapes` are the shapes of the tensors that the model returned.
     """
 
     param_bytes: int
@@ -206,11 +205,12 @@ class Totals(Statistics):
     training_flops: int | None = None
     training_lower_bound: bool = False
     training_macs_unmasked: int | None = statistic(
-        "unmasked, training", "the same of a training step", sums="no", group="masks"
+        "unmasked, training", "the unmasked MACs of a training step", sums="no", group="masks"
     )
     training_mask_unknown: bool = statistic(
-        "mask, training", "whether that is an upper bound", "flag", sums="no", group="masks", default=False
-    )
+        "mask, training", "whether training_macs_unmasked is an upper bound", "flag", sums="no", group="masks",
+        default=False,
+    )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<Totals: {counts(self)}>"

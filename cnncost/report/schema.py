@@ -1,7 +1,7 @@
 """The schema of a Report's rows: name, meaning, aggregation and visibility of each statistic.
 
-A statistic is declared once, as a field of a class of rows (`rows.py`); a number derived from others is a property
-there. The rest is generated from the declaration: sums over calls, own shares and folded rows, JSON, CSV, tables.
+A statistic is declared once, in a row class (`rows.py`): as a field, or as a property if it is derived from others. All
+else follows from the declaration: sums over calls, own shares and folded rows, JSON, CSV, tables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cnncost.graph import Graph
 
 Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "ratio", "share", "along"]
 SIZES: frozenset[Look] = frozenset({"count", "bytes", "ratio", "share"})
-"""Looks of numbers that rows can be sorted by."""
+"""The looks of numbers by which rows can be sorted."""
 Sums: TypeAlias = Literal["sum", "any", "no"]
 Pass: TypeAlias = Callable[[Graph], Mapping[int, int]]
 """A pass: returns a number by the index of a call or of a scope; one that is missing has 0."""
@@ -30,17 +30,17 @@ class Statistic(NamedTuple):
         heading: displayed above the column.
         meaning: one-sentence description.
         look: format of a value: a `ratio` is a float, a `share` a Fraction of 1, shown in percent.
-        sums: how several rows become one: `sum`, `any` (of flags), or `no`.
+        sums: how several rows become one: `sum`, `any` (of flags), or `no` (not combined).
         bounded: whether an op without a rule makes it a lower bound.
-        loose: for a derived number, whether such an op makes it neither a lower nor an upper bound.
         masked: whether an unknown mask makes it an upper bound.
         group: group of optional columns, such as `rf`, that are shown together on request; empty: always shown.
         after: for a derived number, name of the column that it follows.
-        reads: for a derived number, the names that its property reads, among them the columns.
-        given_by: the pass that fills it, by the call's index; None: filled when the Report is built or extended, or by
-            `given_by_scope`. In a report that was saved before there was such a pass, the statistic is None.
+        given_by: the pass that fills it, by the call's index; None: it is filled when the Report is built or extended,
+            or by `given_by_scope`. In a report that was saved before this pass existed, the statistic is None.
         given_by_scope: the same by the index of the scope, for what modules have whether or not they are called, such
             as parameters. The number is in the row of a module's first call, or in its only row if it has no calls.
+        loose: for a derived number, whether an op without a rule makes it neither a lower nor an upper bound.
+        reads: for a derived number, all names that its property reads, not only those of columns.
     """
 
     heading: str
@@ -63,7 +63,7 @@ class Statistic(NamedTuple):
 
 
 def _checked_look(look: Look) -> Look:
-    """Return `look`. Raises TypeError if rows can't have it: tables have further kinds of values."""
+    """Return `look`. Raises TypeError if it is not a look of rows: tables have further kinds of values."""
     if look not in get_args(Look):
         raise TypeError(f"look {look!r}: expected one of {', '.join(get_args(Look))}")
     return look
@@ -116,11 +116,11 @@ class _Derived(property):
 def derived(
     heading: str, meaning: str, look: Look = "count", *, after: str, bounded: bool = False
 ) -> Callable[[Callable[[Any], Any]], property]:
-    """Declare a property as a column: a number computed from other fields of the same row, also of summed rows.
+    """Declare a property as a column: a number computed from other fields of the same row, which may be a sum of rows.
 
-    `bounded`: whether the number can only grow by what ops without a rule would add to the columns that it reads. If
-    it is False, a number that reads such a column is marked as neither bound, `~`. The property has to read the columns
-    itself, as `self.macs`: if it passes the row to a function, it is not seen what that function reads.
+    `bounded`: whether the number can only grow when ops without a rule add to the columns that it reads. If False, and
+    it reads such a column, it is marked as neither bound, `~`. The property must read columns directly, as `self.macs`:
+    columns are not detected if they are read by a function to which it passes the row.
     """
     declaration = Statistic(heading, meaning, _checked_look(look), "no", bounded, after=after)
 
@@ -133,7 +133,7 @@ def derived(
 
 
 def _names_read(code: CodeType) -> Iterator[str]:
-    """Yield the attributes and globals that a function reads, also in the lambdas and generators within it."""
+    """Yield the names of attributes and globals in a function, including its lambdas and generator expressions."""
     yield from code.co_names
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
@@ -144,11 +144,11 @@ def _names_read(code: CodeType) -> Iterator[str]:
 def statistics(kind: Any) -> dict[str, Statistic]:
     """Return the statistics of a row class by name, in the order of the columns.
 
-    A derived number follows its `after` column and belongs to that column's group. Several with the same `after` stay
-    in the order of their declarations.
+    A derived number follows its `after` column and belongs to that column's group. Derived numbers with the same
+    `after` stay in the order of their declarations.
 
     Raises:
-        TypeError: `after` is not a column of the class.
+        TypeError: `after` is not a column of the class, or is declared further below.
     """
     fields: list[tuple[str, Statistic]] = [
         (f.name, f.metadata["statistic"]) for f in dataclasses.fields(kind) if "statistic" in f.metadata
@@ -159,10 +159,10 @@ def statistics(kind: Any) -> dict[str, Statistic]:
             if value.statistic.after not in columns:
                 raise TypeError(
                     f"{kind.__name__}.{name}: after={value.statistic.after!r} is not a column of {kind.__name__}, or "
-                    f"one that is declared further below; expected one of {', '.join(columns)}"
+                    f"is declared further below; expected one of {', '.join(columns)}"
                 )
             place = columns.index(value.statistic.after)
-            # behind the numbers that already follow that column, directly or not
+            # behind the numbers that already follow that column, directly or indirectly
             end, followers = place + 1, {value.statistic.after}
             while end < len(fields) and fields[end][1].after in followers:
                 followers.add(fields[end][0])
@@ -173,7 +173,7 @@ def statistics(kind: Any) -> dict[str, Statistic]:
 
 
 def _with_marks(declaration: Statistic, columns: Mapping[str, Statistic]) -> Statistic:
-    """Return the declaration of a derived number with the marks that follow from the columns that it reads."""
+    """Return the declaration of a derived number with `loose` and `masked` set according to the columns it reads."""
     read = [columns[name] for name in declaration.reads & columns.keys()]
     partial = any(each.bounded or each.loose for each in read)
     masked = any(each.masked for each in read)
@@ -181,13 +181,13 @@ def _with_marks(declaration: Statistic, columns: Mapping[str, Statistic]) -> Sta
 
 
 def origins(kind: Any, name: str) -> tuple[str, ...]:
-    """Return a column, the one that it follows if it is derived, and so on, up to a stored one."""
+    """Return a column, the column that it follows if it is derived, and so on, up to a stored column."""
     declaration = statistics(kind).get(name)
     return (name, *origins(kind, declaration.after)) if declaration is not None and declaration.after else (name,)
 
 
 def stored(kind: Any, name: str) -> str:
-    """Return the stored column that a derived number follows, directly or not; the column itself if it is stored."""
+    """Return the stored column that a derived number directly or indirectly follows; a stored column gives itself."""
     return origins(kind, name)[-1]
 
 
@@ -209,21 +209,21 @@ def groups(kind: Any) -> dict[str, tuple[str, ...]]:
 
 
 def has(row: Any, group: str) -> bool:
-    """Return whether a row has the statistics of a group; False if they were not requested."""
+    """Return whether a row has any statistic of a group; False if they were not requested."""
     kind: Any = type(row)
     return any(getattr(row, name) is not None for name in _presence_fields(kind, group))
 
 
 @cache
 def _presence_fields(kind: Any, group: str) -> tuple[str, ...]:
-    """Return the members of a group that are None in a row without the group; its flags are False there, never None."""
+    """Return the members of a group that are None in a row without the group; its flags are False in such a row."""
     return tuple([name for name in groups(kind).get(group, ()) if statistics(kind)[name].look != "flag"])
 
 
 def absent_columns(row: Any) -> frozenset[str]:
-    """Return the columns that a row lacks because its report was saved before there were their passes.
+    """Return the columns that a row lacks because its report was saved before their passes existed.
 
-    Derived numbers that read them are among these columns.
+    They include the derived numbers that follow or read such columns.
     """
     kind: Any = type(row)
     missing = tuple([name for name in filled_by_passes(kind) if getattr(row, name) is None])
@@ -238,7 +238,7 @@ def filled_by_passes(kind: Any) -> tuple[str, ...]:
 
 @cache
 def _with_derived(kind: Any, missing: tuple[str, ...]) -> frozenset[str]:
-    """Return columns together with the derived numbers that follow or read them, directly or not."""
+    """Return columns together with the derived numbers that directly or indirectly follow or read them."""
     absent = set(missing)
     for name, declaration in statistics(kind).items():
         if not absent.isdisjoint({declaration.after, *declaration.reads}):
@@ -247,7 +247,7 @@ def _with_derived(kind: Any, missing: tuple[str, ...]) -> frozenset[str]:
 
 
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
-    """Return the statistics of a class, aggregated over rows; None for optional ones that no row has."""
+    """Return the statistics of a class, aggregated over rows; None for optional statistics that no row has."""
     rows = list(rows)
     if len(rows) == 1:
         return _total_of_one(rows[0], kind)
@@ -261,7 +261,7 @@ def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
 
 
 def _total_of_one(row: Any, kind: Any) -> dict[str, Any]:
-    """`total` of a single row: a fast path, as most modules have only one."""
+    """`total` of a single row: a fast path, because most modules have only one."""
     sums: dict[str, Any] = {}
     for name, zero in _empty_sums(kind).items():
         value = getattr(row, name, None)
@@ -273,29 +273,29 @@ def _total_of_one(row: Any, kind: Any) -> dict[str, Any]:
 
 @cache
 def _empty_sums(kind: Any) -> dict[str, int | None]:
-    """Return the sum over no rows, by name of the summed statistics: 0, or None for those that a report may lack."""
+    """Return the empty sum of each summed statistic, by name: 0, or None if a report may lack the statistic."""
     declared = statistics(kind)
     lacking = {name for name in declared if declared[name].group or declared[name].by_pass}
     return {name: None if name in lacking else 0 for name in names(kind, "sum")}
 
 
 def changed(row: Any, **values: Any) -> Any:
-    """Return a copy of a row with some fields changed; faster than `dataclasses.replace`, as there may be many rows."""
+    """Return a copy of a row with some fields changed. Faster than `dataclasses.replace`; there may be many rows."""
     kind: Any = type(row)
     copy = object.__new__(kind)
     read, write = _fields(kind)
     for write_field, value in zip(write, read(row), strict=True):
         write_field(copy, value)
     for name, value in values.items():
-        object.__setattr__(copy, name, value)  # as the class is frozen
+        object.__setattr__(copy, name, value)  # because the class is frozen
     return copy
 
 
 @cache
 def _fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[Callable[[Any, Any], None], ...]]:
-    """Return a function that reads all fields of a slotted row class, and a function for each field that writes it.
+    """Return a function that reads all fields of a slotted row class, and for each field a function that writes it.
 
-    The latter are the slots' own setters, as the `__setattr__` of a frozen dataclass raises.
+    The latter are the slots' own setters, because the `__setattr__` of a frozen dataclass raises.
     """
     field_names = [field.name for field in dataclasses.fields(kind)]
     return attrgetter(*field_names), tuple([getattr(kind, name).__set__ for name in field_names])

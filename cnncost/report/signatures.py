@@ -20,9 +20,8 @@ class Signatures:
     def of(self, node: Node, path: str) -> str:
         """Return, for example, `x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`.
 
-        A dtype is shown only where it differs from that of the tensor before.
-
-        Parameters and buffers of the module `path` have their own names, those of other modules their full names.
+        A dtype is shown only if it differs from the previous tensor's. Parameters and buffers of the module `path` are
+        shown by their own names, those of other modules by their full names.
         """
         values = [self.graph.values[i] for i in node.inputs]
         names = {value.id: self._registered_name(value, path) for value in values}
@@ -38,7 +37,7 @@ class Signatures:
         return f"{', '.join(texts) or 'nothing'} → {', '.join(outputs) or 'nothing'}"
 
     def _registered_name(self, value: Value, path: str) -> str:
-        """Return the name of the parameter or buffer that a value is, or is a view of; empty for other values."""
+        """Return the name of a parameter or buffer, or `view of` and the name for a view of one; else empty."""
         if value.id in self._owners:
             return self._name(value.id, path)
         base = self._value_by_storage.get(value.storage)
@@ -59,5 +58,5 @@ def _letter(value: int, nameless: list[int]) -> str:
 
 
 def _type_text(value: Value, last_dtype: str) -> str:
-    """Return a value's shape, and its dtype unless the tensor named before it has the same."""
+    """Return a value's shape, and its dtype if it differs from `last_dtype`."""
     return units.shape(value.shape) + (f" {value.dtype}" if value.dtype != last_dtype else "")

@@ -1,4 +1,4 @@
-"""Lays a run out as nested spans: ops one after another within their modules, each as long as its seconds or FLOPs."""
+"""Lays out a run as nested spans: ops in sequence within their modules, each as long as its seconds, FLOPs or bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnncost.report.tree import ancestors
 
 
 class Frame(NamedTuple):
-    """A module call that an op runs in: the module's path and class, and which call of it this is, from 1."""
+    """A module call in which an op runs: the module's path and class, and the number of the call, from 1."""
 
     path: str
     class_name: str
@@ -21,14 +21,14 @@ class Frame(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """An op with its size; or the sum of a module call's own ops, if the single ops are not known.
+    """An op with its size, or the sum of a module call's own ops if the individual ops are unknown.
 
     Attributes:
         phase: phase of the training step; empty if the run has only one phase.
-        frames: the module calls around it, outermost first.
-        op: the op's name; empty for the sum.
-        size: length of its span in the track's unit; None if it is not known.
-        facts: returns further data to show with the span; called only when the span is made.
+        frames: the module calls around the op, outermost first.
+        op: the op's name; empty for a sum.
+        size: length of the span in the track's unit; None if it is unknown.
+        facts: returns further data to show with the span; called only when the span is created.
     """
 
     phase: str
@@ -41,12 +41,12 @@ class Piece(NamedTuple):
 def pieces_of_graph(
     graph: Graph, sizes: Iterable[float | None], facts: Callable[[int], Mapping[str, Any]] | None = None
 ) -> Iterator[Piece]:
-    """Yield the ops of a run, without those of size 0.
+    """Yield the ops of a run, except those of size 0.
 
     Args:
         graph: the recorded run.
-        sizes: the size of each node in the track's unit; None if it is not known.
-        facts: returns further data to show with a node, by its index.
+        sizes: the size of each node in the track's unit; None if it is unknown.
+        facts: returns further data to show with a node, given its index.
     """
     frames = _Frames(graph)
     has_phases = len({node.phase for node in graph.nodes}) > 1
@@ -59,12 +59,12 @@ def pieces_of_graph(
 def pieces_of_layers(report: ReportData, size: Callable[[Any], int], bounded: bool) -> Iterator[Piece]:
     """Yield the sum of each module call's own ops, from a report without a graph.
 
-    `bounded`: an op without a rule makes the number a lower bound, and yields a piece of unknown size.
+    If `bounded`, an op without a rule makes the number a lower bound: a piece of unknown size is yielded as well.
     """
     classes = {path: class_name for path, class_name, _ in report.tree}
     for layer in report.layers:
         frames = tuple(
-            # the row of a module that was never called has call 0; of the calls around a row only the paths are known
+            # a module that was never called has a row with call 0; which calls are around a row is unknown
             Frame(path, classes[path], max(1, layer.call) if path == layer.path else 1)
             for path in ancestors(layer.path) if path in classes
         )  # fmt: skip
@@ -75,7 +75,7 @@ def pieces_of_layers(report: ReportData, size: Callable[[Any], int], bounded: bo
 
 
 class _Frames:
-    """Finds the module calls around each call, and caches them."""
+    """Finds and caches the module calls around each call."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -98,14 +98,14 @@ class _Frames:
 
 
 def track(name: str, unit: Unit, model: str, pieces: Iterable[Piece], missing: str) -> Track:
-    """Lay pieces out one after the other; a module with a piece of unknown size is marked as a lower bound.
+    """Lay out pieces in sequence. A phase or module with a piece of unknown size is marked as a lower bound.
 
     Args:
         name: the track's name.
         unit: unit of the sizes.
         model: the model's name, shown for the module with the empty path.
         pieces: the pieces in the order in which they ran.
-        missing: why a size is not known, in words.
+        missing: why a size is unknown, in words.
     """
     builder = _Builder(model, [*pieces], missing)
     spans = builder.build()
@@ -116,8 +116,8 @@ class _Open(NamedTuple):
     """A span whose end is not known yet.
 
     Attributes:
-        key: (phase, None) of a phase, ("", frame) of a module call.
-        position: index of the span in the list.
+        key: (phase, None) for a phase, ("", frame) for a module call.
+        position: index of the span in the builder's list.
     """
 
     key: tuple[str, Frame | None]
@@ -151,7 +151,7 @@ class _Builder:
 
     def _enter(self, keys: list[tuple[str, Frame | None]]) -> None:
         """End the open spans that are not in `keys`, and start those of `keys` that are not open."""
-        shared = 0  # how many open spans stay open
+        shared = 0  # number of open spans that stay open
         while shared < min(len(keys), len(self.open)) and keys[shared] == self.open[shared].key:
             shared += 1
         while len(self.open) > shared:
@@ -162,7 +162,7 @@ class _Builder:
             self.open.append(_Open(key, len(self.spans) - 1))
 
     def _new_span(self, key: tuple[str, Frame | None]) -> Span:
-        """Return the span of a phase or module call, which ends where it starts until `_enter` sets its end."""
+        """Return the span of a phase or module call with a preliminary end, its start; `_enter` sets the final one."""
         phase, frame = key
         level = len(self.open)
         if frame is None:

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def to_pandas(report: ReportData, *, by: By = "layer", requested: Ranking | None = None) -> pd.DataFrame:
-    """The rows as a DataFrame, columns as in CSV; `attrs` hold model, inputs and convention.
+    """The rows as a DataFrame with the columns of the CSV; `attrs` holds model, inputs and convention.
 
     Raises:
-        CnncostError: no such `by`, or its rows can't be sorted as requested.
+        CnncostError: `by` is unknown, or the rows can't be sorted as requested.
         MissingPackageError: pandas, or a package that it needs, is not installed.
     """
     try:
         import pandas as pd
     except ImportError as error:
-        # pandas raises an error of its own for a missing dependency, from the one that names it
+        # for a missing dependency, pandas raises its own error, whose cause names the package
         first = error.__cause__ if isinstance(error.__cause__, ImportError) else error
         missing = first.name or "pandas"
         what = "pandas is" if missing == "pandas" else f"{missing}, which pandas needs, is"

@@ -1,4 +1,4 @@
-"""Turns a Prediction or a Report into a timeline, for viewers of traces and flame graphs."""
+"""Turns a Prediction or a Report into a timeline for viewers of traces and flame graphs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from cnncost.report.spans import pieces_of_graph, pieces_of_layers, track
 from cnncost.versions import __version__
 
 MAKER = f"cnncost@{__version__}"
-"""Name and version of the program that made a file, as viewers show it."""
+"""Name and version of the program that wrote a file, as displayed by viewers."""
 NO_RULE = "no rule, not known"
-"""Shown for an op without a rule, whose size is unknown."""
+"""Displayed for an op without a rule, whose size is unknown."""
 
 
 def trace_timeline(prediction: Prediction) -> Timeline:
-    """Return a timeline of each op's predicted seconds, and of the bytes of memory alive, by use, at each time.
+    """Return a timeline of each op's predicted seconds, and of the bytes of memory alive at each time, by use.
 
-    Collectives of a split model take the time on the device's links, not overlapped, if its links are known.
+    If the bandwidths of the device's links are known, a split model's collectives take their time on the links, not
+    overlapped with computing.
     """
     seconds = _seconds(prediction)
     facts = _Facts(prediction, seconds)
@@ -38,7 +39,7 @@ def trace_timeline(prediction: Prediction) -> Timeline:
 
 
 def flame_graph_timeline(prediction: Prediction) -> Timeline:
-    """Return three tracks: predicted seconds, FLOPs, and bytes read and written of each op."""
+    """Return a timeline of three tracks: each op's predicted seconds, FLOPs, and bytes read and written."""
     times = prediction.roofline.nodes
     tracks = (
         _track(prediction, "seconds", _seconds(prediction)),
@@ -80,9 +81,9 @@ def _timeline(prediction: Prediction, tracks: tuple[Track, ...], counters: tuple
 
 
 def of_report(report: ReportData) -> Timeline:
-    """Return tracks of MACs, FLOPs, bytes and parameters.
+    """Return a timeline with tracks of MACs, FLOPs, bytes and parameters.
 
-    Spans are ops; of a report that was read from a file they are module calls, as it has no graph.
+    The innermost spans are ops; in a report read from a file, which has no graph, they are module calls.
     """
     tracks = [_forward_track(report, *each) for each in _QUANTITIES]
     parameters = pieces_of_layers(report, lambda row: row.params, False)
@@ -104,7 +105,7 @@ _QUANTITIES: tuple[tuple[str, Unit, Callable[[Any], int]], ...] = (
     ("FLOPs", "none", lambda each: each.flops),
     ("bytes read and written", "bytes", _traffic),
 )
-"""Name, unit, and a function that returns the quantity of an op's cost or of a row."""
+"""Name, unit, and a function that reads the quantity from an op's cost or a report's row."""
 
 
 def _forward_track(report: ReportData, name: str, unit: Unit, size: Callable[[Any], int]) -> Track:
@@ -115,7 +116,7 @@ def _forward_track(report: ReportData, name: str, unit: Unit, size: Callable[[An
 
 
 def _run_track(report: ReportData, graph: Graph, name: str, unit: Unit, size: Callable[[Any], int]) -> Track:
-    # specs are interned: ids are enough, and hashing a spec is slow
+    # keyed by id: specs are interned, and hashing one is slow
     sizes = {id(spec): None if (cost := cost_of(spec)) is None else size(cost) for spec in graph.specs}
     by_node = [sizes[id(node.spec)] for node in graph.nodes]
     bounded = None in by_node or graph.failed is not None
@@ -127,7 +128,7 @@ def _marked(name: str, bounded: bool) -> str:
 
 
 def _seconds(prediction: Prediction) -> list[float | None]:
-    """Return the predicted seconds of each node; for collectives, the time on the links if that is known."""
+    """Return the predicted seconds of each node; for collectives, the time on the links if it is known."""
     roofline, links = prediction.roofline, prediction.links
     seconds = [None if time is None else time.seconds for time in roofline.nodes]
     if links is None or split_times(prediction) is None:
@@ -146,7 +147,7 @@ def _seconds(prediction: Prediction) -> list[float | None]:
 
 
 class _Facts:
-    """Describes an op and how its time is made up, for a viewer's details."""
+    """Describes ops and how their times are composed, for a viewer's details pane."""
 
     def __init__(self, prediction: Prediction, seconds: Sequence[float | None]) -> None:
         self.nodes, self.times, self.seconds = prediction.graph.nodes, prediction.roofline.nodes, seconds
@@ -173,11 +174,11 @@ class _Facts:
 
 
 TIMELINES = {"trace": trace_timeline, "speedscope": flame_graph_timeline}
-"""The function that makes a prediction's timeline, by the viewer's format."""
+"""The function that builds a prediction's timeline, by output format."""
 
 
 def _counters(prediction: Prediction, seconds: list[float | None]) -> Iterator[Counter]:
-    """Yield the bytes alive while each op runs; if the model is on several devices, for each device."""
+    """Yield the bytes alive while each op runs, for each device if the model is on several."""
     graph, time = prediction.graph, 0.0
     if not graph.nodes:
         return
@@ -186,7 +187,7 @@ def _counters(prediction: Prediction, seconds: list[float | None]) -> Iterator[C
         starts.append(time)
         time += each or 0.0
     dtype = prediction.roofline.dtype
-    recorded = "" if dtype is None else ", as recorded"  # bytes are not predicted for another dtype, as times are
+    recorded = "" if dtype is None else ", as recorded"  # unlike times, bytes are not predicted for another dtype
     if graph.placement is None:
         yield from _memory_counters(f"memory{recorded}", graph, memory(graph), tuple(starts))
         return

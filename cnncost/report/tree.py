@@ -17,15 +17,15 @@ def module_tree(
     all_layers: Sequence[Layer], tree: Sequence[tuple[str, str, int]], totals: Totals, fields: Mapping[str, Spans],
     shapes: Mapping[str, tuple[Shape, ...]], input_shapes: Mapping[str, tuple[Shape, ...]] | None = None,
 ) -> tuple[Module, ...]:  # fmt: skip
-    """Return the modules in the model's own order, parents first; the first is the model, with its totals.
+    """Return the modules in the model's own order, parents first; the first is the model itself.
 
     Args:
         all_layers: the rows of all module calls.
         tree: (path, class, calls) of each module.
         totals: the model's totals; optional statistics that are None there were not requested.
         fields: receptive fields of first calls, by path.
-        shapes: by path, the output shapes of the last call of each module without a row for that call.
-        input_shapes: input shapes of the same calls; None if they were not requested.
+        shapes: by path, the output shapes of each module's last call if that call has no row.
+        input_shapes: the input shapes of the same calls; None if they were not requested.
     """
     by_path = by_module(all_layers)
     parents = parents_in(tree)
@@ -40,7 +40,7 @@ def module_tree(
             unknown.update(ancestors(path))
         if any(layer.status == "data" for layer in layers):
             by_data.update(ancestors(path))
-    for path in sorted(sums, key=_depth, reverse=True):  # the deepest first, each into its parent
+    for path in sorted(sums, key=_depth, reverse=True):  # deepest first: a module is complete when added to its parent
         if path:
             _add(sums[path.rpartition(".")[0]], sums[path], numbers, flags)
     failed = {layer.path for layer in all_layers if layer.status == "failed"}
@@ -67,7 +67,7 @@ def _input_shapes(
 ) -> tuple[Shape, ...] | None:
     """Return the input shapes of a module's last call; None if they were not requested.
 
-    `without_row` are those of calls that have no row, by path.
+    `without_row` has the input shapes of last calls that have no row, by path.
     """
     if without_row is None:
         return None
@@ -75,14 +75,14 @@ def _input_shapes(
 
 
 def windows_of(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Return kernel and stride of a module's own rows, `several` where its calls differ."""
+    """Return kernel and stride of a module's own rows; `several` if its calls differ."""
     if len(layers) == 1:
         return {"kernel": layers[0].kernel, "stride": layers[0].stride}
     return {name: several(getattr(layer, name) for layer in layers) for name in ("kernel", "stride")}
 
 
 def _zeros(totals: Totals) -> dict[str, Any]:
-    """Return zero for each statistic of a module; None for optional statistics that were not requested."""
+    """Return 0 or False for each aggregated statistic of a module; None for statistics that were not requested."""
     sums: dict[str, Any] = {name: None if getattr(totals, name) is None else 0 for name in names(Module, "sum")}
     return sums | dict.fromkeys(names(Module, "any"), False)
 
@@ -115,13 +115,13 @@ def _depth(path: str) -> int:
 
 
 def ancestors(path: str) -> list[str]:
-    """Return the paths of the model (""), of all modules around a module, and of the module itself."""
+    """Return the paths of a module's ancestors, outermost first (the model, `""`), and its own path."""
     parts = path.split(".") if path else []
     return [".".join(parts[:n]) for n in range(len(parts) + 1)]
 
 
 def _status(layers: list[Layer], calls: int) -> Status:
-    """Return a module's status; `called` for a container without rows, too (`outline.py` looks at its children)."""
+    """Return a module's status; `called` also for a container without rows, which `outline.py` refines."""
     if calls or not layers:
         return "called"
     return layers[0].status
@@ -135,5 +135,5 @@ def biggest(layers: Sequence[Layer]) -> Layer | None:
 
 
 def _as_one(rows: list[Layer]) -> Layer:
-    """Return one row for all calls of a module: the first call's row with summed numbers."""
+    """Return one row for all calls of a module: the first call's row with aggregated statistics."""
     return replace(rows[0], unknown=any(row.unknown for row in rows), **total(rows, Layer))

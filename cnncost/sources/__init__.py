@@ -1,1 +1,1 @@
-"""Turns MODEL and --input into a model with inputs: a file for each kind of source (zoo, Python code, timm, …)."""
+"""Turns MODEL and --input into a model with inputs; each kind of source (zoo, Python code, timm, …) has a module."""

@@ -1,4 +1,4 @@
-"""Converts NumPy arrays in inputs to tensors that share their memory if possible."""
+"""Converts NumPy arrays in inputs to tensors, which share the arrays' memory if possible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cnncost.sources.sizes import is_arguments
 
 
 def with_tensors(inputs: Any, where: str = "inputs") -> Any:
-    """Return the inputs with a tensor in place of each array, in nested tuples, lists and dicts as well.
+    """Return the inputs with each array replaced by a tensor, also in nested tuples, lists and dicts.
 
     Inputs without an array are returned as the same object. `where` names the inputs in errors.
 
@@ -36,7 +36,7 @@ def _tensor(array: Any, where: str) -> Any:
     import torch
 
     try:
-        # copied: a read-only array, of which torch warns, and an empty one, whose strides it may reject
+        # copied if read-only, which torch warns about, or empty, when torch may reject the strides
         return torch.from_numpy(array if array.flags.writeable and array.size else array.copy())
     except (TypeError, ValueError) as error:
         raise InputError(

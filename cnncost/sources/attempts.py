@@ -8,7 +8,7 @@ from cnncost.errors import CnncostError, DataDependentError, ForwardError, NoSha
 from cnncost.sources.causes import one_line
 
 _MAX_QUOTED = 200
-"""Most characters of a message quoted within another."""
+"""Maximum length of a message quoted within another, in characters."""
 BUILT_WITH_WEIGHTS = "built with weights, as it could not be without: "
 """Start of the note on a model that could not be built on the meta device; the reason follows."""
 
@@ -19,7 +19,7 @@ def reason(error: BaseException) -> str:
 
 
 def brief_message(error: CnncostError) -> str:
-    """Return the message of one of cnncost's errors, shortened and without its advice."""
+    """Return the message of a CnncostError, shortened and without its advice."""
     from cnncost.frontends.torch.diagnose import without_advice
 
     message = without_advice(str(error.args[0]))
@@ -29,9 +29,10 @@ def brief_message(error: CnncostError) -> str:
 
 
 def better_error(static: ForwardError, real: CnncostError) -> CnncostError:
-    """Return the more informative of the two attempts' errors, with a mention of the other in its message.
+    """Return the more informative of the two attempts' errors, whose message then mentions the other.
 
-    That is the static analysis' error, unless the analysis only failed because forward needs values.
+    This is the static analysis' error, unless the analysis failed because forward needs values and the real run failed
+    in forward.
     """
     from cnncost.frontends.torch.diagnose import without_advice
 
@@ -48,9 +49,9 @@ def better_error(static: ForwardError, real: CnncostError) -> CnncostError:
 
 
 _WHY_VALUES = re.compile(r"(?<=reads the values of a tensor)(?P<op> \(.*\)), and a static analysis has none", re.DOTALL)
-"""The reason why reading values is an error, which a message on both attempts leaves out."""
+"""Why reading values is an error; omitted in a message on both attempts."""
 _MAX_OP_NAME = 50
-"""Most characters of the name of an op, in brackets; longer text is a message from torch."""
+"""Maximum length of an op's name in brackets, in characters; longer text is a message from torch."""
 
 
 def _op_in_brackets(match: re.Match[str]) -> str:

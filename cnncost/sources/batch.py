@@ -14,10 +14,10 @@ def with_batch(inputs: Any, batch: int) -> Any:
     """Return inputs with the first axis of each shape, shape string and tensor set to `batch`, in any nesting.
 
     If the first argument is a list of images C×H×W, as for a detector, each list of tensors gets `batch` items
-    instead, by repeating its own cyclically. Other values stay as they are.
+    instead, by repeating its own items cyclically. Other values, and tensors without axes, stay unchanged.
 
     Raises:
-        InputError: no tensor with a first axis, or a batch below 1.
+        InputError: the inputs contain no tensor or shape, or `batch` is below 1 or above 2^63 - 1.
     """
     if batch < 1:
         raise InputError(f"batch {batch}: expected 1 or more")
@@ -28,7 +28,8 @@ def with_batch(inputs: Any, batch: int) -> Any:
     )
     if not found:
         raise InputError(
-            f"batch {batch}: expected shapes to set it in, got {type(inputs).__name__}; give --input instead"
+            f"batch {batch}: expected inputs with a tensor or shape to set it in, got {type(inputs).__name__}; give "
+            "inputs of this batch size instead"
         )
     return changed
 
@@ -46,7 +47,7 @@ def _begins_with_images(inputs: Any) -> bool:
 def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
     """Return the inputs with the batch size set, and whether they contain a tensor or shape.
 
-    `images`: lists of tensors are images of a detector, one for each example.
+    With `images`, lists of tensors hold a detector's images, one for each example.
     """
     if isinstance(inputs, str):
         return _set(parse_shape(inputs), batch, images) if looks_like_shape(inputs) else (inputs, False)
@@ -78,7 +79,7 @@ def _set_in(container: Any, batch: int, images: bool) -> tuple[Any, bool]:
 
 
 def _repeated_items(items: list[Any], batch: int) -> list[Any]:
-    """Return `batch` items, repeated cyclically and copied: one tensor used twice would count once in memory."""
+    """Return `batch` items, repeated cyclically. Repeats are copies: a tensor used twice would count once in memory."""
     return [items[i] if i < len(items) else _copied(items[i % len(items)]) for i in range(batch)]
 
 
@@ -91,7 +92,7 @@ def _copied(example: Any) -> Any:
 
 
 def _is_packed(container: Any) -> bool:
-    """Return whether this is a PackedSequence, which has no batch axis."""
+    """Return whether the container is a PackedSequence, which has no batch axis."""
     if not hasattr(container, "_fields"):  # not a named tuple: no need to import torch
         return False
     from torch.nn.utils.rnn import PackedSequence
@@ -100,7 +101,10 @@ def _is_packed(container: Any) -> bool:
 
 
 def _with_examples(value: Any, batch: int) -> Any:
-    """Return a tensor with `batch` examples, repeating its own cyclically; None if the value is not a tensor."""
+    """Return a tensor with `batch` examples, repeated cyclically; None if the value is not a tensor.
+
+    A tensor without axes or examples is returned unchanged.
+    """
     import torch
 
     if not isinstance(value, torch.Tensor):

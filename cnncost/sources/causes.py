@@ -30,25 +30,25 @@ def root(error: BaseException) -> BaseException:
 
 
 def with_root(error: BaseException) -> str:
-    """Return an error's class and message, and its root cause, as a library's own message often hides the cause."""
+    """Return an error's class and message, and its root cause, which a library's own message often hides."""
     text, first = f"{type(error).__name__}: {one_line(error)}", root(error)
     cause = f"{type(first).__name__}: {one_line(first)}"
     return text if first is error or one_line(first) in text else f"{text} (the root cause: {cause})"
 
 
 def import_advice(error: BaseException) -> str:
-    """Return advice on an error whose root cause is that a module was not found; empty for other errors."""
+    """Return advice on an error whose root cause is a module that was not found; empty for other errors."""
     first = root(error)
     if not isinstance(first, ModuleNotFoundError) or isinstance(first, NotAtRevisionError) or not first.name:
         return ""
     package = first.name.partition(".")[0]
     if package != first.name and is_installed(package):
         return f"; {package} is installed without it: another version of {package} may have it"
-    return "; install it, or run from the folder that has it"
+    return "; install it, or run from the folder that contains it"
 
 
 def is_installed(name: str) -> bool:
-    """Return whether a module of this name can be found, without importing it."""
+    """Return whether a module of this name can be found; the module itself is not imported."""
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):

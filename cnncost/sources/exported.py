@@ -20,7 +20,7 @@ def load(spec: str) -> ModelSource:
     """Return the source of a program saved by `torch.export.save`; modules keep their names if torch can unflatten it.
 
     Raises:
-        SourceError: no such file, or this version of torch can't read it.
+        SourceError: the file does not exist, or this version of torch can't read it.
     """
     path = Path(spec)
     if not path.is_file():
@@ -56,7 +56,7 @@ def of_program(program: Any, name: str) -> ModelSource:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Context manager that silences torch's warnings and logged tracebacks; errors are raised or handled outside."""
+    """Context manager that silences warnings and torch's log messages, such as tracebacks; errors still propagate."""
     from cnncost.frontends.torch.compat.packages import EXPORT_ARCHIVE
 
     import_module(EXPORT_ARCHIVE)  # creates its loggers
@@ -88,7 +88,7 @@ def _module(program: Any) -> Any:
 
 
 def _inputs(program: Any) -> Any:
-    """Return the example inputs; None if there are both positional and keyword arguments."""
+    """Return the example inputs; None if there are none, or both positional and keyword arguments."""
     args, kwargs = program.example_inputs or ((), {})
     if args and kwargs:
         return None

@@ -1,4 +1,4 @@
-"""Finds the source of a MODEL: a name in the zoo, a file, a library's model, or an object."""
+"""Finds the source of a MODEL: a zoo name, a file, a library's model, or an object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnncost.sources.method import split_method
 from cnncost.sources.source import ModelSource
 
 _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
-"""The module of this package that handles a MODEL, by its prefix."""
+"""The module of this package that handles a MODEL, by the MODEL's prefix."""
 
 
 @classes_hashable()
@@ -27,8 +27,8 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
         arguments: keyword arguments for the named factory or class.
 
     Raises:
-        SourceError: an unknown name, a missing file, class or package, or an error while importing.
-        InputError: arguments for a model that is already built, or for a saved report.
+        SourceError: the name is unknown; a file, class or package is missing; or an import failed.
+        InputError: there are arguments for a model that is already built, or for a saved report.
     """
     if isinstance(model, ModelSource):
         return model.with_arguments(arguments)
@@ -46,13 +46,13 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
 
 
 def is_built_by_code(text: str) -> bool:
-    """Return whether Python code builds a MODEL: a file, a package, a library or the zoo. Imports nothing."""
+    """Return whether Python code builds a MODEL: a file, a package, a library or the zoo. That code is not imported."""
     spec, _ = split_method(text)
     return bool(spec.strip()) and _module_for(spec) in {"zoo", "python", *_LIBRARIES.values()}
 
 
 def is_user_module(text: str) -> bool:
-    """Return whether a MODEL is a Python file or package, whose import may change anything in the process."""
+    """Return whether a MODEL is the user's Python file or package, whose import may change anything in the process."""
     spec, _ = split_method(text)
     return bool(spec.strip()) and _module_for(spec) == "python"
 
@@ -62,8 +62,8 @@ def _from_text(text: str) -> ModelSource:
     source = _loader(spec)(spec)
     if method and source.saved:
         raise SourceError(
-            f"{text}: {spec} is a saved report, which has no method or module to call; expected {spec} alone, whose "
-            f"rows hold every module, or the model: net.py:Net#{method}"
+            f"{text}: {spec} is a saved report, which has no method or module to call; expected {spec} alone (its rows "
+            f"include every module) or the model, for example net.py:Net#{method}"
         )
     return replace(source, text=f"{source.text}#{method}", method=method) if method else source
 
@@ -79,7 +79,7 @@ def _loader(spec: str) -> Callable[[str], ModelSource]:
 def _module_for(spec: str) -> str:
     """Return the module of this package that handles a MODEL.
 
-    Prefixes are checked before file endings, as `hf:path/to/config.json` is not a saved report.
+    Prefixes are checked before file endings, because `hf:path/to/config.json` is not a saved report.
     """
     for prefix, module in _LIBRARIES.items():
         if spec.startswith(prefix):
@@ -98,7 +98,7 @@ def _module_for(spec: str) -> str:
 
 
 _BY_ENDING = {"json": "saved", "pt2": "exported", "onnx": "onnx"}
-"""The module of this package that handles a MODEL, by its ending."""
+"""The module of this package that handles a MODEL, by the file's ending."""
 
 
 def _zoo_names() -> tuple[str, ...]:

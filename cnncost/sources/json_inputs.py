@@ -1,8 +1,8 @@
-"""Reads forward's arguments from JSON: tensors by shape or by values, and plain values.
+"""Reads forward's arguments from JSON: tensors, given by shape or by values, and plain values.
 
-A tensor is `{"shape": [1, 3, 224, 224], "dtype": "float32"}`, `{"values": [3, 5], "dtype": "int64"}`, or a text such as
-`"1x3x224x224"`, as `--input` takes it. Other values are passed unchanged; `{"literal": …}` passes a value that would
-otherwise be read as a tensor.
+A tensor is `{"shape": [1, 3, 224, 224], "dtype": "float32"}`, `{"values": [3, 5], "dtype": "int64"}`, or a string in
+the syntax of `--input`, such as `"1x3x224x224"`. Other values are passed unchanged; `{"literal": …}` passes a value
+that would otherwise be read as a tensor.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cnncost.shapes import Literal, TensorText, looks_like_shape, parse_shape
 
 _EXAMPLE = '{"pixel_values": {"shape": [1, 3, 224, 224]}, "return_dict": false}'
 _SIZE_LIMIT = 2**63
-"""Sizes must be smaller, as torch stores them as int64."""
+"""Sizes must be smaller than this: torch stores them as int64."""
 
 
 class Values(NamedTuple):
@@ -32,7 +32,8 @@ def parse(text: str) -> Any:
         A tuple or dict of `TensorText`, `Values`, `Literal`, and nested lists and dicts of these.
 
     Raises:
-        InputError: not JSON, neither list nor object, a duplicate key, or a tensor with an invalid shape or dtype.
+        InputError: the text is not JSON, is neither a list nor an object, or has a duplicate key or a tensor with an
+            invalid shape or dtype.
     """
     try:
         data = json.loads(text, object_pairs_hook=_without_duplicates)
@@ -62,7 +63,7 @@ def _is_tensor(value: dict[str, Any]) -> bool:
 
 
 def _convert(value: Any, where: str) -> Any:
-    """Convert a JSON value; a container without tensors becomes one Literal. `where` names it in messages."""
+    """Convert a JSON value; a container without tensors becomes one Literal. `where` names the value in messages."""
     if isinstance(value, dict):
         if value.keys() == {"literal"}:
             return Literal(value["literal"])
@@ -100,7 +101,7 @@ def _parse_tensor(value: dict[str, Any], where: str) -> TensorText | Values:
     if not isinstance(shape, list) or not all(type(size) is int and 0 < size < _SIZE_LIMIT for size in shape):
         raise InputError(
             f"--inputs-json: {where}.shape: expected a list of whole numbers from 1 to 2^63 - 1, got "
-            f'{json.dumps(shape)[:60]}; pass a dict that is not a tensor, but has a "shape", as {{"literal": …}}'
+            f'{json.dumps(shape)[:60]}; a dict with a "shape" that is not a tensor must be passed as {{"literal": …}}'
         )
     return TensorText(tuple(shape), dtype)
 
@@ -128,7 +129,7 @@ def _to_tensor(values: Values, where: str) -> Any:
     dtype = None if values.dtype is None else getattr(torch, values.dtype, None)
     if values.dtype is not None and not isinstance(dtype, torch.dtype):
         raise InputError(
-            f"--inputs-json: {where}: {values.dtype!r} is not a dtype of torch; expected for example int64, bool"
+            f"--inputs-json: {where}: {values.dtype!r} is not a dtype of torch; expected, for example, int64 or bool"
         )
     try:
         return torch.tensor(values.values, dtype=dtype)

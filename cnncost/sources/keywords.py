@@ -1,4 +1,4 @@
-"""Names the tensors in keyword arguments, for headings."""
+"""Names the tensors in keyword arguments for headings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from cnncost.shapes import Literal, TensorText, looks_like_shape
 def input_names(inputs: Any, count: int) -> tuple[str, ...]:
     """Return a name for each tensor in a dict of keyword arguments: `ids`, or `batch.ids` and `batch[0]` if nested.
 
+    Inputs that are not a dict have no names.
+
     Args:
         inputs: as for `analyze`.
-        count: number of tensors that forward got; if it differs from the number found, no names are returned, as they
-            could belong to other tensors.
+        count: number of tensors that forward received; if it differs from the number found, no names are returned,
+            because they could belong to other tensors.
     """
     if not isinstance(inputs, Mapping):
         return ()
@@ -23,7 +25,7 @@ def input_names(inputs: Any, count: int) -> tuple[str, ...]:
 
 
 def _names_in(value: Any, name: str) -> Iterator[str]:
-    """Yield the names of the tensors in an argument; `name` is the argument's own."""
+    """Yield the names of the tensors in an argument called `name`."""
     if isinstance(value, TensorText) or (isinstance(value, str) and looks_like_shape(value)):
         yield name
     elif isinstance(value, (str, Literal)):

@@ -16,10 +16,10 @@ _WITH_METHOD = re.compile(r"(?P<model>.+)#(?P<method>[^#:/\\]*)")
 def split_method(spec: str) -> tuple[str, str]:
     """Split a specification into model and method; the method is empty if none is named.
 
-    A `#` in the name of a file or folder doesn't separate a method.
+    A `#` in the name of a file or folder is not a separator.
 
     Raises:
-        SourceError: nothing follows the `#`, or not a valid name.
+        SourceError: nothing, or no valid name, follows the `#`.
     """
     match = _WITH_METHOD.fullmatch(spec)
     if match is None or Path(spec).is_file():
@@ -31,7 +31,7 @@ def split_method(spec: str) -> tuple[str, str]:
 
 
 def method_of(spec: str, model: Any, method: str) -> Any:
-    """Look up a method on a model: a bound method, or a submodule, by a path such as `encoder.embed`.
+    """Look up a method or submodule of a model by a path such as `encoder.embed`.
 
     Raises:
         SourceError: there is no such attribute, or it can't be called.
@@ -41,7 +41,7 @@ def method_of(spec: str, model: Any, method: str) -> Any:
         try:
             target = getattr(owner := target, name)
         except Exception as error:  # a property may raise anything
-            # a missing attribute needs no reason; a property of the class that raises does
+            # an attribute that doesn't exist needs no reason; a property that raises does
             reason = "" if isinstance(error, AttributeError) and not hasattr(type(owner), name) else f" ({error})"
             raise SourceError(
                 f"{spec}: {type(owner).__name__} has no method {name}{reason}{suggestion(name, _callables(owner))}"
@@ -65,5 +65,5 @@ def _callables(owner: Any) -> list[str]:
 
 
 def is_child(target: Any) -> bool:
-    """Return whether the target is a submodule, whose inputs are unknown, instead of a method."""
+    """Return whether the target is a submodule, whose inputs are unknown, and not a bound method."""
     return not isinstance(target, MethodType)

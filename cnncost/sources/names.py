@@ -1,4 +1,4 @@
-"""Finds the names of models that match a pattern: `timm:resnet*`, `torchvision:vgg1?`, `hf:*bert*`, `lenet*`."""
+"""Finds the model names that match a pattern: `timm:resnet*`, `torchvision:vgg1?`, `hf:*bert*`, `lenet*`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_pattern(text: str) -> bool:
 
 
 def matching(text: str) -> list[str]:
-    """Return the names that match a pattern, in the order of their library; a name without wildcards is returned as is.
+    """Return the names that match a pattern, in the library's order; a name without wildcards is returned as it is.
 
     Raises:
         MissingPackageError: the pattern is for a package that is not installed.
@@ -38,8 +38,8 @@ def matching(text: str) -> list[str]:
         near = suggestion(bare, names) or _containing(bare, names)
         kind = f"{library} model" if prefix else "network of the zoo"
         raise SourceError(
-            f"{text}: matches no {kind}{near}; expected a pattern for names in the zoo, or after timm:, torchvision: "
-            "or hf:, in which * stands for any text"
+            f"{text}: matches no {kind}{near}; expected a pattern for zoo names or, after timm:, torchvision: or hf:, "
+            "for names of that library; * matches any text"
         )
     return matches
 
@@ -78,13 +78,14 @@ _NAMES_BY_PREFIX: dict[str, Callable[[str], list[str]]] = {
 
 
 IMAGE_SIZES = frozenset({"batch", "height", "width", "depth", "size"})
-"""Sizes that may vary; any other changes the network, whose accuracy is then not published."""
+"""Sizes that don't change the network; if any other varies, the published accuracy doesn't apply."""
 
 
 def published_accuracy(text: str, arguments: dict[str, Any]) -> tuple[float, str, tuple[int, ...]] | None:
     """Return the accuracy that a model's library publishes: (top-1 in percent, name of the weights, input shape).
 
-    None if there is none: only torchvision publishes them, for ImageNet-1K.
+    None if there is none: only torchvision publishes accuracies, for ImageNet-1K, and arguments other than `weights`
+    change the network.
     """
     if not text.startswith("torchvision:") or set(arguments) - {"weights"}:
         return None

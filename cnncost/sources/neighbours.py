@@ -1,4 +1,4 @@
-"""Lets a model's code import modules of its own folder, without shadowing imports of libraries."""
+"""Lets a model's code import modules from its own folder without shadowing what libraries import."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from types import FrameType, ModuleType
 
 @contextmanager
 def importable(folder: str | None) -> Iterator[None]:
-    """Context manager in which code can import modules of a folder, as if it was run from there.
+    """Context manager in which code can import modules of a folder as if it were run from there; None: no folder.
 
-    These modules don't shadow those that libraries import: a `torch.py` or `cuda.py` next to the model is only visible
+    These modules don't shadow those that libraries import: a `torch.py` or `cuda.py` next to the model is visible only
     to the model's own code.
     """
     if folder is None:
@@ -45,14 +45,14 @@ class _Guard:
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002  # the protocol's
     ) -> ModuleSpec | None:
-        """Return the spec of a library's module outside the folder; None to leave the import to the usual finders.
+        """Return a spec from outside the folder for a library's import; None leaves the import to the usual finders.
 
         Raises:
             ModuleNotFoundError: torch tries to import an optional package that is not installed, and would get a
-                module of the folder.
+                module of the folder instead.
         """
         if path is not None or not self._has(name):
-            return None  # a submodule, which its package's path finds; or not in the folder
+            return None  # a submodule, found by its package's path; or a module that is not in the folder
         importer = _importer()
         if importer is None or importer == _LOADER or not _is_library(importer) or importer.is_relative_to(self.folder):
             return None
@@ -67,11 +67,11 @@ class _Guard:
 
 
 _LOADER = Path(__file__).with_name("python.py")
-"""The file that imports the user's model; it doesn't count as a library's, though cnncost is installed as one."""
+"""The file that imports the user's model; it doesn't count as library code, even if cnncost is installed."""
 
 
 def _importer() -> Path | None:
-    """Return the file with the import statement that is being executed, skipping importlib's frames."""
+    """Return the file whose import statement is being executed, skipping importlib's frames; None if there is none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename

@@ -1,4 +1,4 @@
-"""MODEL as a file or folder that is not a model: an error says what the file is, and what to pass instead."""
+"""MODEL as a file or folder that is not a model: the error says what it is and what to give instead."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from cnncost.near import suggestion
 _CLASS = "path/to/file.py:Class or package.module:Class"
 _WEIGHTS = {".pth", ".pt", ".ckpt", ".bin", ".tar", ".th"}
 _DESCRIPTIONS = {
-    ".ipynb": "a notebook; put the model's class into a .py file, as jupyter nbconvert --to script {name} does, and "
-    f"give that as {_CLASS}",
+    ".ipynb": "a notebook; put the model's class into a .py file, for example with jupyter nbconvert --to script "
+    f"{{name}}, and give that as {_CLASS}",
     ".tflite": "a TensorFlow Lite model; give a PyTorch model, as " + _CLASS,
     ".h5": "a file of arrays, such as Keras' weights; give a PyTorch model, as " + _CLASS,
     ".npz": "a file of arrays; give a PyTorch model, as " + _CLASS,
     **dict.fromkeys(
         (".yaml", ".yml", ".toml", ".ini", ".cfg"),
-        "a configuration, and no code; give the function or class that builds the model from it, as "
+        "a configuration, not code; give the function or class that builds the model from it, as "
         "path/to/file.py:build, with its arguments in --model-args",
     ),
 }  # fmt: skip
 _UNREADABLE = f"not a file that torch.load reads; give the model's class, as {_CLASS}"
 _MAX_HEADER = 100_000_000
-"""Maximum size of the header in bytes, as the safetensors format defines it."""
+"""Maximum size of a safetensors header in bytes, as defined by the format."""
 
 
 def load(spec: str) -> NoReturn:
-    """Raise an error on a MODEL that is a path and not a model; `find` calls it in place of a loader.
+    """Raise an error for a MODEL that is a path but not a model; `find` calls this function in place of a loader.
 
     Raises:
         SourceError: always.
@@ -49,7 +49,7 @@ def load(spec: str) -> NoReturn:
 
 
 def _missing(path: Path) -> str:
-    """Return a message that there is no such file, with similar names."""
+    """Return a message that there is no such file, with suggestions of similar names."""
     if not path.parent.is_dir():
         return f"no such file: there is no folder {path.parent}"
     names = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
@@ -57,7 +57,7 @@ def _missing(path: Path) -> str:
 
 
 def is_path(spec: str) -> bool:
-    """Return whether a MODEL without a colon is a path: it exists, or looks like one."""
+    """Return whether a MODEL without a colon is a path: it exists or looks like one."""
     path = Path(spec)
     return path.exists() or "/" in spec or path.suffix.lower() in {*_DESCRIPTIONS, *_WEIGHTS, ".safetensors", ".py"}
 
@@ -67,7 +67,7 @@ def _in_folder(spec: str, path: Path) -> str:
         return f"for a Transformers model give hf:{spec}"
     files = sorted(each.name for each in path.glob("*.py") if not each.name.startswith("_"))
     if not files:
-        return f"give the file in it that has the model, as {_CLASS}"
+        return f"give the file in it that defines the model, as {_CLASS}"
     shown = ", ".join(files[:3]) + (", …" if len(files) > 3 else "")
     return f"give a class in one of its files ({shown}), for example {path / files[0]}:Net"
 
@@ -85,16 +85,16 @@ def _description(path: Path) -> str:
 
 def _weights_description(what: str, shapes: list[tuple[int, ...]]) -> str:
     if not shapes:
-        return f"{what} without tensors, and no code; give the model's class, as {_CLASS}"
+        return f"{what} without tensors or code; give the model's class, as {_CLASS}"
     tensors, numbers = len(shapes), sum(math.prod(shape) for shape in shapes)
     return (
-        f"{what} of {units.counted(tensors, 'tensor')} with {units.counted(numbers, 'number')}, and no code: a cost "
-        f"needs the class of the model, not its weights; give it as {_CLASS}"
+        f"{what} of {units.counted(tensors, 'tensor')} with {units.counted(numbers, 'number')}, without code: a cost "
+        f"needs the model's class, not its weights; give the class as {_CLASS}"
     )
 
 
 def _safetensors(path: Path) -> str:
-    """Describe a file of safetensors by its header: its length in 8 bytes, then JSON with the shape of each tensor."""
+    """Describe a safetensors file from its header: the length in 8 bytes, then JSON with the shape of each tensor."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -102,29 +102,32 @@ def _safetensors(path: Path) -> str:
         shapes = [tuple(map(int, each["shape"])) for name, each in header.items() if name != "__metadata__"]
         return _weights_description("a state dict", shapes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
-        return f"a .safetensors file that can't be read; a cost needs the model's class: give it as {_CLASS}"
+        return f"a .safetensors file that can't be read; a cost needs the model's class: give that as {_CLASS}"
 
 
 def _saved_by_torch(path: Path) -> str:
-    """Describe a file of `torch.save` or `torch.jit.save`, without running code in it or loading its data."""
+    """Describe a file of `torch.save` or `torch.jit.save` without running code in it.
+
+    Data is loaded only from files in torch's old format, which are not zip archives.
+    """
     members = _zip_names(path)
     if any(name.endswith("constants.pkl") for name in members):
         return (
-            "a TorchScript program, which is already compiled; give the class that it was made from, as "
-            f"{_CLASS}, or save it by torch.export.save as .pt2"
+            "a TorchScript program, which is already compiled; give the class that it was compiled from, as "
+            f"{_CLASS}, or save that as .pt2 with torch.export.save"
         )
     if any(name.endswith(("serialized_exported_program.json", "models/model.json")) for name in members):
         return f"a program of torch.export; rename it to {path.with_suffix('.pt2').name}"
     import torch
 
     try:
-        # torch loads files of its old format, which are not zip archives, only with data
+        # torch can load files in its old format, which are not zip archives, only with their data
         content = torch.load(path, map_location="meta" if members else "cpu", weights_only=True)
     except pickle.UnpicklingError:
         if not members and path.read_bytes()[:1] != pickle.PROTO:  # neither a zip archive nor a pickle
             return _UNREADABLE
         return (
-            "a pickled model or other Python objects, and reading it would run their code; give the model's class, "
+            "a pickled model or other Python object; reading it would run its code, so give the model's class instead, "
             f"as {_CLASS}"
         )
     except Exception:  # noqa: BLE001  # torch may raise anything for a foreign file
@@ -135,7 +138,7 @@ def _saved_by_torch(path: Path) -> str:
 
 
 def _zip_names(path: Path) -> list[str]:
-    """Return the names of the members of a zip archive; empty for another file."""
+    """Return the names of a zip archive's members; empty for any other file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
@@ -144,7 +147,7 @@ def _zip_names(path: Path) -> list[str]:
 
 
 def _shapes(content: Any, depth: int = 4) -> Iterator[tuple[int, ...]]:
-    """Yield the shapes of all tensors in nested dicts and lists, as deep as checkpoints are usually nested."""
+    """Yield the shapes of the tensors in dicts and lists, nested up to `depth` deep; checkpoints are rarely deeper."""
     if hasattr(content, "shape"):
         yield tuple(content.shape)
     elif depth and isinstance(content, dict):

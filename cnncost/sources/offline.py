@@ -1,4 +1,4 @@
-"""Blocks all downloads of weights and configurations. Costs don't depend on weights."""
+"""Blocks downloads of weights and configurations, because costs don't depend on weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NetworkAccessError(SourceError):
 
 @contextmanager
 def offline(spec: str) -> Iterator[None]:
-    """Context manager that blocks network access of this thread.
+    """Context manager that blocks this thread's network access.
 
     Raises:
         NetworkAccessError: code in this thread tried to use the network.
@@ -33,8 +33,8 @@ def offline(spec: str) -> Iterator[None]:
         def call(*args: Any, **kwargs: Any) -> Any:
             if get_ident() == thread:
                 raise NetworkAccessError(
-                    f"{spec}: building it tried to use the network, and nothing is downloaded; "
-                    "a cost needs no weights: leave out the argument that loads them, or give a local file"
+                    f"{spec}: building it tried to use the network, but nothing is downloaded: a cost needs no "
+                    "weights; leave out the argument that loads them, or give a local file"
                 )
             return original(*args, **kwargs)
 
@@ -42,7 +42,7 @@ def offline(spec: str) -> Iterator[None]:
 
     os.environ.update(dict.fromkeys(_OFFLINE_VARIABLES, "1"))
     socket.getaddrinfo = blocked(getaddrinfo)
-    for name in methods:  # inherited from a C base class: overridden here, deleted afterwards
+    for name in methods:  # inherited from a C base class: overridden here, and the override deleted afterwards
         setattr(socket.socket, name, blocked(getattr(socket.socket, name)))
     try:
         yield

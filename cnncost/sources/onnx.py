@@ -1,4 +1,4 @@
-"""MODEL as an ONNX file: `model.onnx`. Its graph is read; nothing is built or run, and torch is not imported."""
+"""MODEL as an ONNX file: `model.onnx`. The graph is read; nothing is built or run, and torch is not imported."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def load(spec: str) -> ModelSource:
     """Return the source of an ONNX file, read without its external data.
 
     Raises:
-        MissingPackageError: the package onnx is not installed, or numpy, which comes with it.
-        SourceError: no such file, not an ONNX model, an opset that is too old or too new.
+        MissingPackageError: the package onnx, or numpy, on which it depends, is not installed.
+        SourceError: the file does not exist or is not an ONNX model, or its opset is too old or too new.
     """
     try:
         from cnncost.frontends.onnx import read
@@ -40,9 +40,9 @@ def load(spec: str) -> ModelSource:
 def resolve_file(source: ModelSource, inputs: Any, autocast: Any) -> ResolvedFile:
     """Return the file with its inputs. Raises InputError for autocast, SourceError for a method."""
     if autocast is not None:
-        raise InputError(f"{source.text}: autocast is only for models of torch; an ONNX file states all dtypes")
+        raise InputError(f"{source.text}: autocast is only for PyTorch models; an ONNX file states all dtypes")
     if source.method:
-        raise SourceError(f"{source.text}: an ONNX file has no methods; name the file alone")
+        raise SourceError(f"{source.text}: an ONNX file has no methods; give the file alone")
     return ResolvedFile(source, model=source.inputs, inputs=inputs, train=False)
 
 
@@ -61,15 +61,16 @@ class ResolvedFile(Resolved):
         """Return the Graph of the file.
 
         Raises:
-            CnncostError: with the file's name prepended.
-            InputError: `trace="real"` or `returned` was given, as an ONNX file is not run.
+            InputError: the inputs don't fit the file, or `trace="real"` or `returned` was given, although an ONNX file
+                is not run. The message begins with the file's name.
+            CnncostError: the file can't be analyzed.
         """
         if returned is not None:
             raise InputError(
-                f"{self.name}: an ONNX file is not run and returns no cache; name the model that it was exported from"
+                f"{self.name}: an ONNX file is not run and returns no cache; give the model that it was exported from"
             )
         if trace == "real":
-            raise InputError(f"{self.name}: an ONNX file is followed without data; leave out --trace real")
+            raise InputError(f"{self.name}: an ONNX file is read, not run on data; leave out --trace real")
         from cnncost.frontends.onnx import graph_of
 
         try:
@@ -79,16 +80,16 @@ class ResolvedFile(Resolved):
             raise
 
     def record_by(self, options: RecordOptions, returned: Callable[[Any], None] | None = None) -> Graph:
-        """Return the Graph of the file. Raises InputError for any option, as an ONNX file is not run."""
+        """Return the Graph of the file. Raises InputError for any option, because an ONNX file is not run."""
         if options != type(options)():
-            raise InputError(f"{self.name}: an ONNX file is followed without a run; leave out the options of one")
+            raise InputError(f"{self.name}: an ONNX file is read, not run; leave out the options of a run")
         return self.record(returned=returned)
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> NoReturn:  # noqa: ARG002  # the protocol
         """Raise InputError: an ONNX file has no backward pass."""
         raise InputError(
-            f"{self.name}: an ONNX file has no backward pass, and so no training step; leave training out "
-            "(cnncost memory --inference), or name the model that it was exported from"
+            f"{self.name}: an ONNX file has no backward pass and thus no training step; leave training out "
+            "(cnncost memory --inference), or give the model that it was exported from"
         )
 
     def with_weights(self) -> NoReturn:
@@ -100,13 +101,13 @@ class ResolvedFile(Resolved):
         raise InputError(f"{self.name}: an ONNX file states the dtype of each tensor; export it in {dtype}")
 
     def sized(self, begin: Mapping[str, int]) -> ResolvedFile:
-        """Return a copy with a shape for each input instead of sizes of symbolic axes.
+        """Return a copy whose inputs have fixed shapes, in place of sizes for symbolic axes.
 
         Args:
-            begin: sizes, by name, of symbolic axes that neither inputs nor arguments determine.
+            begin: sizes, by name, for symbolic axes that neither inputs nor arguments determine.
 
         Raises:
-            InputError: as `record` does for inputs.
+            InputError: the inputs don't fit the file.
         """
         from cnncost.frontends.onnx import shapes_of
 
@@ -118,16 +119,20 @@ class ResolvedFile(Resolved):
         return replace(self, inputs=shapes, source=replace(self.source, arguments={}))
 
     def open_axes(self) -> dict[tuple[str, int], str]:
-        """Return the names of the axes without a fixed size, by (input, index of the axis); empty for nameless axes."""
+        """Return the names of the axes without a fixed size, by (input, axis index); `""` for a nameless axis."""
         from cnncost.frontends.onnx import input_types, open_axes
 
         return open_axes(input_types(self.model))
 
     def check_batch_axis(self, batch: int | None = None) -> None:
-        """Do nothing: `batched` has checked the file's own axes."""
+        """Do nothing: `batched` has already checked the file's axes."""
 
     def batched(self, batch: int) -> ResolvedFile:
-        """Return a copy with the first axis of each input set to `batch`. Raises InputError if the file fixes it."""
+        """Return a copy with the first axis of each input set to `batch`.
+
+        Raises:
+            InputError: the file fixes this axis to another size, or leaves further axes open.
+        """
         from cnncost.frontends.onnx import input_types
         from cnncost.sources.batch import with_batch
 
@@ -144,6 +149,8 @@ class ResolvedFile(Resolved):
                 )
             sizes = [dim.dim_value or self.source.arguments.get(dim.dim_param, 0) for dim in dims]
             if not all(sizes[1:]):
-                raise InputError(f"{self.name}: {name} has further open axes; give --input {name}=… with the batch")
+                raise InputError(
+                    f"{self.name}: {name} has further open axes; give --input {name}=… including the batch"
+                )
             inputs[name] = (batch, *sizes[1:])
         return replace(self, inputs=inputs)

@@ -1,4 +1,4 @@
-"""Splits a model over a device mesh (`--parallel`, `cnncost.split`): data, fully sharded and tensor parallel."""
+"""Splits a model over a device mesh (`--parallel`, `cnncost.split`) by data, fully sharded or tensor parallelism."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 _ORDER = ("dp", "fsdp", "tp")
-"""Axes of the mesh, outermost first: ranks along the last axis are neighbours, if possible on one node."""
+"""Axes of the mesh, outermost first: ranks along the last axis are neighbours, on one node if possible."""
 _EXAMPLE = "expected sizes of axes such as fsdp=8,tp=2"
 
 
@@ -31,8 +31,8 @@ class Parallel:
     Attributes:
         axes: sizes of the mesh's axes by name, outermost first.
         rank: the rank that is analyzed.
-        mixed: dtype in which a fully sharded model computes; its gradients are reduced in float32.
-        plan: style (such as `colwise`) by module path, for tensor parallel; None: the model's own plan.
+        mixed: dtype in which a fully sharded model computes; None: the parameters'. Gradients are reduced in float32.
+        plan: for tensor parallelism, styles (such as `colwise`) by module path; None: the model's own plan.
         blocks: pattern of the paths of the modules that `fully_shard` wraps; None: the repeated blocks.
     """
 
@@ -49,24 +49,24 @@ class Parallel:
 
     @contextmanager
     def resolved(self, model: str | ModelSource, settings: Settings) -> Iterator[Resolved]:
-        """Context manager: the model built without weights and split, in a simulated world that ends with the context.
+        """Context manager that yields the model, built without weights and split, inside a simulated world.
 
         Raises:
-            CnncostError: an error of `Settings.resolve`, `world` or `split`, or a model that can't be split.
+            CnncostError: `Settings.resolve`, `world` or `split` failed, or the model can't be split.
         """
         source = find(model)
         if source.saved:
-            raise InputError(f"--parallel: {source.text} is a saved report, of the run that it was made for")
+            raise InputError(f"--parallel: {source.text} is a saved report, which can't be split; give the model")
         if source.follow is not None:
-            raise InputError(f"--parallel: {source.text} is a file of ops, whose modules can't be split")
+            raise InputError(f"--parallel: {source.text} is an ONNX file, which has no modules to split")
         if source.method:
             raise InputError(
-                f"--parallel: {source.text}: expected a model with its own forward, without #{source.method}"
+                f"--parallel: {source.text}: only a model's own forward can be split; leave out #{source.method}"
             )
         if settings.trace == "real":
             raise InputError(
-                "--parallel: a split model is analyzed without data, as there are no other ranks to answer; leave out "
-                "--trace real"
+                "--parallel: a split model is analyzed without data, because there are no other ranks to communicate "
+                "with; leave out --trace real"
             )
         from cnncost.frontends.torch.world import world
 
@@ -79,9 +79,9 @@ class Parallel:
 
 @contextmanager
 def _without_values(name: str) -> Iterator[None]:
-    """Context manager that explains the error of a forward that reads values, and silences a warning of FSDP's."""
+    """Context manager that explains the error of a forward that reads values, and silences one of FSDP's warnings."""
     try:
-        with warnings.catch_warnings():  # it advises against in-place writes, which don't matter in one run
+        with warnings.catch_warnings():  # the warning is about in-place writes, which don't matter in a single run
             warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
             yield
     except DataDependentError as error:
@@ -96,7 +96,8 @@ def parse(
     """Parse `--parallel fsdp=8,tp=2` and the options that go with it, without importing torch.
 
     Raises:
-        InputError: an unknown or duplicate axis, an invalid size, a rank outside of the mesh, or only one rank.
+        InputError: an axis is unknown or given twice, a size or plan is invalid, the rank is outside the mesh, or the
+            mesh has only one rank.
     """
     from cnncost.near import suggestion
 
@@ -107,24 +108,24 @@ def parse(
             raise InputError(f"--parallel {text!r}: {part.strip()!r}: {_EXAMPLE}")
         if name not in _ORDER:
             raise InputError(
-                f"--parallel {text!r}: no axis {name!r}{suggestion(name, _ORDER)}; there are {', '.join(_ORDER)}"
+                f"--parallel {text!r}: no axis {name!r}{suggestion(name, _ORDER)}; expected {', '.join(_ORDER)}"
             )
         if name in axes:
             raise InputError(f"--parallel {text!r}: {name} is given twice")
         if not (size.isascii() and size.isdecimal()) or not int(size):
-            raise InputError(f"--parallel {text!r}: {name}: expected a number of ranks from 1 up, got {size!r}")
+            raise InputError(f"--parallel {text!r}: {name}: expected 1 or more ranks, got {size!r}")
         axes[name] = int(size)
     axes = {name: axes[name] for name in _ORDER if name in axes}
     parallel = Parallel(axes, rank, mixed, _plan(plan), blocks)
     if parallel.size == 1:
-        raise InputError(f"--parallel {text!r}: a world of one rank, in which nothing is split; leave it out")
+        raise InputError(f"--parallel {text!r}: a world of one rank splits nothing; leave out --parallel")
     if not 0 <= rank < parallel.size:
         raise InputError(f"--rank {rank}: expected one of the {parallel.size} ranks, 0 to {parallel.size - 1}")
     return parallel
 
 
 def _plan(texts: tuple[str, ...]) -> dict[str, str] | None:
-    """Parse `--plan PATH=STYLE,…` to styles by path; None if no plan is given. Raises InputError."""
+    """Parse `--plan PATH=STYLE,…` into styles by path; None if no plan is given. Raises InputError."""
     plan: dict[str, str] = {}
     for text in texts:
         for part in text.split(","):
@@ -146,7 +147,7 @@ def split(
             report = cnncost.analyze(model, training=True, optimizer="adamw")
 
     Tensor parallelism is applied first, then `fully_shard` to each repeated block and to the whole model. Inputs are
-    those of one rank.
+    those of a single rank.
 
     Args:
         model: an `nn.Module`, which is split in place, or a specification such as `"hf:llama"`, which is built without
@@ -154,12 +155,12 @@ def split(
         mesh: a `DeviceMesh` with named axes: `fsdp`, over which all parameters are sharded; `tp`, over which the layers
             in `plan` are split; `dp`, over which the model is replicated: by `fully_shard` if there is an `fsdp` axis,
             else by `DistributedDataParallel`.
-        inputs: as for `analyze`, for a specification without inputs of its own. A module's are given to `analyze`.
-        plan: for `tp`: styles, as words (`colwise`, `rowwise`, `colwise_gather_output`, `rowwise_split_input`,
-            `embedding_rowwise`, `embedding_colwise`, `sequence_parallel`, …, as in Transformers' `tp_plan`) or torch's
-            `ParallelStyle`s, by the modules' paths, in which `*` stands for a name. None: a Transformers model's own
-            `tp_plan`.
-        mixed: for `fsdp`: `"bf16"` or `"fp16"`, in which parameters are gathered and computed with; gradients are
+        inputs: as for `analyze`, for a specification without inputs of its own. Give a module's inputs to `analyze`.
+        plan: for `tp`: styles by module path, in which `*` stands for a name. A style is one of torch's
+            `ParallelStyle`s, or a word as in Transformers' `tp_plan`: `colwise`, `rowwise`, `colwise_gather_output`,
+            `rowwise_split_input`, `embedding_rowwise`, `embedding_colwise`, `sequence_parallel`, …. None: a
+            Transformers model's own `tp_plan`.
+        mixed: for `fsdp`: `"bf16"` or `"fp16"`, the dtype in which parameters are gathered and used; gradients are
             reduced in float32.
         blocks: for `fsdp`: the paths of modules that are sharded one by one, such as `"layers.*"`. None: all modules of
             the class that fills the longest `ModuleList` or `Sequential`.
@@ -169,8 +170,8 @@ def split(
         A model for `analyze`: the module, wrapped if replicated; for a specification, the built model with inputs.
 
     Raises:
-        InputError: a mesh with other axes, a model that can't be split over them, sizes that can't be divided among the
-            ranks, a plan for modules that don't exist.
+        InputError: the mesh has other axes, the model can't be split over them, a size can't be divided among the
+            ranks, or the plan is for modules that don't exist.
         SourceError: as for `analyze`.
     """
     if isinstance(model, (str, Resolved)):
@@ -188,14 +189,14 @@ def split(
     if model_args or inputs is not None:
         argument = "model_args" if model_args else "inputs"
         raise InputError(
-            f"split: {argument}: expected a specification such as 'net.py:Net' with them, got a model; analyze takes "
-            "its inputs"
+            f"split: {argument}: only for a specification such as 'net.py:Net', but a model was given; give its inputs "
+            "to analyze"
         )
     return _split(model, mesh, "", plan, mixed, blocks).model
 
 
 def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any) -> Any:
-    """Return the result of `split_module`: a model and notes. `name` is prepended to errors."""
+    """Return the result of `split_module`: a model and notes. Error messages are prefixed with `name` if given."""
     from cnncost.frontends.torch.splitting import split_module
 
     try:
@@ -207,5 +208,5 @@ def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any)
 
 
 def _reported_device(resolved: Resolved) -> str | None:
-    """Return the device that tensors report: for a model without weights the CPU, where one with weights would be."""
+    """Return the device that tensors report: the CPU if there are no weights, which would be on it; None: their own."""
     return "cpu" if resolved.weightless else None

@@ -21,10 +21,10 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """Return the source of the factory or class after the last colon; without a colon, of the file's only model class.
+    """Return the source of the factory or class after the last colon, or of a file's only model class.
 
     Raises:
-        SourceError: there is no such file, module or attribute, importing it fails, or the attribute is not callable.
+        SourceError: there is no such file, module or attribute; importing it fails; or the attribute is not callable.
     """
     if spec.endswith(".py"):
         module, folder = _from_file(spec, Path(spec))
@@ -34,7 +34,7 @@ def load(spec: str) -> ModelSource:
     where, _, attribute = spec.rpartition(":")
     if not where or not attribute:
         raise SourceError(f"{spec}: expected package.module:factory or path/to/file.py:Class")
-    if where.endswith(":"):  # as pytest writes it
+    if where.endswith(":"):  # two colons, as in pytest's node ids
         raise SourceError(f"{spec}: expected one colon: {where.rstrip(':')}:{attribute}")
     if not where.endswith(".py") and Path(where).is_file() and Path(where).suffix:
         not_models.load(where)  # it is not Python code: raises an error that says what it is
@@ -63,7 +63,7 @@ def _only_class(spec: str, module: ModuleType) -> str:
     named = classes or [name for name, each in own.items() if callable(each) and not name.startswith("_")]
     if not named:
         raise SourceError(
-            f"{spec}: no class or function in it creates a model; expected a subclass of torch.nn.Module, or a "
+            f"{spec}: no class or function in it creates a model; expected a subclass of torch.nn.Module or a "
             "function that returns a model"
         )
     raise SourceError(
@@ -83,16 +83,16 @@ def _factory(spec: str, target: Any) -> Any:
 
 
 def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
-    """Import a file; return its module, and the folder that its code imports from: the folder above its packages."""
+    """Import a file; return its module and the folder from which its code imports: the folder above its packages."""
     if not path.is_file():
         raise SourceError(f"{spec}: no file {path}{_near_file(path)}")
     path = path.resolve()
-    import_module("torch")  # first, so that a torch.py beside the model can't shadow it
+    import_module("torch")  # first: a torch.py beside the model must not shadow it
     root, name = _package_of(path)
     if name is None or _is_loaded_elsewhere(name.partition(".")[0], root):
         return _outside_packages(spec, path), path.parent
     _unload_namesakes(root)
-    if name in _IMPORTED:  # import it again, as the file may have changed
+    if name in _IMPORTED:  # imported again, because the file may have changed
         sys.modules.pop(name, None)
     with importable(str(root)), _import_errors(spec):
         try:
@@ -107,7 +107,7 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
         _IMPORTED.add(name)
     if Path(module.__file__ or "").resolve() != path:
         raise SourceError(
-            f"{spec}: {name} is already imported, from {module.__file__}; name the model as {name}:Class, from a "
+            f"{spec}: {name} is already imported from {module.__file__}; give the model as {name}:Class, from a "
             "folder in which only one module has this name"
         )
     _HOMES.add(root)
@@ -115,17 +115,20 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
 
 
 def _is_loaded_elsewhere(top: str, root: Path) -> bool:
-    """Return whether a module of this name was loaded from elsewhere: `sys.modules` holds one module per name."""
+    """Return whether a module of this name is loaded from elsewhere, since `sys.modules` has one module per name.
+
+    Modules of another MODEL don't count: `_unload_namesakes` unloads them.
+    """
     module = sys.modules.get(top)
     if module is None:
         return False
     places = [*getattr(module, "__path__", ())] or [getattr(module, "__file__", None) or ""]
     parents = {parent for place in places if place for parent in Path(place).resolve().parents}
-    return root not in parents and not _HOMES & parents  # `_unload_namesakes` unloads modules of another model
+    return root not in parents and not _HOMES & parents
 
 
 def _is_beside(path: Path, name: str | None) -> bool:
-    """Return whether a module that was not found is a file or folder beside this file."""
+    """Return whether a module of this name, which was not found, is a file or folder beside `path`."""
     top = (name or "").partition(".")[0]
     return bool(top) and ((path.parent / f"{top}.py").is_file() or (path.parent / top).is_dir())
 
@@ -137,9 +140,9 @@ def _near_file(path: Path) -> str:
 
 
 def _package_of(path: Path) -> tuple[Path, str | None]:
-    """Return the folder above a file's packages, found by `__init__.py` as in pytest, and the module's full name.
+    """Return the folder above a file's packages, identified by `__init__.py` as in pytest, and the module's full name.
 
-    The name is None for a file outside of packages, or in one whose name is not importable.
+    The name is None for a file outside packages, and if a part of the name is not an identifier.
     """
     parts, folder = [path.stem], path.parent
     while (folder / "__init__.py").is_file():
@@ -151,7 +154,7 @@ def _package_of(path: Path) -> tuple[Path, str | None]:
 
 
 def _outside_packages(spec: str, path: Path) -> ModuleType:
-    """Import a file outside of packages; it is executed each time."""
+    """Import a file outside packages; it is executed each time."""
     name = f"cnncost_model_{path.stem}"
     module_spec = importlib.util.spec_from_file_location(name, path)
     if module_spec is None or module_spec.loader is None:
@@ -170,13 +173,13 @@ def _outside_packages(spec: str, path: Path) -> ModuleType:
 
 
 _IMPORTED: set[str] = set()
-"""Modules in packages that `load` imported, and that were not imported before: these may be imported again."""
+"""Modules in packages that `load` was the first to import: only these may be imported again."""
 _HOMES: set[Path] = set()
 """Folders of all models loaded so far."""
 
 
 def _unload_namesakes(folder: Path) -> None:
-    """Unload modules that an earlier MODEL imported from its folder, if this folder has modules of the same names."""
+    """Unload modules that earlier MODELs imported from their folders, if this folder has modules of the same names."""
     for path in (*folder.glob("*.py"), *folder.glob("*/__init__.py")):
         name = path.parent.name if path.name == "__init__.py" else path.stem
         module = sys.modules.get(name)
@@ -187,7 +190,7 @@ def _unload_namesakes(folder: Path) -> None:
 
 
 def _from_package(spec: str, name: str) -> tuple[ModuleType, Path]:
-    """Import a module by name, from the working folder, its `src`, or installed packages."""
+    """Import a module by name, from the working directory, its `src`, or installed packages."""
     folder, top = Path.cwd(), name.partition(".")[0]
     if (folder / "src" / top).exists() and not (folder / top).exists():
         folder = folder / "src"
@@ -197,13 +200,14 @@ def _from_package(spec: str, name: str) -> tuple[ModuleType, Path]:
 
 
 _REMEDIES: dict[type[BaseException], str] = {
-    SystemExit: '; it runs as a script: move the code that reads arguments and trains below if __name__ == "__main__":',
+    SystemExit: "; it runs as a script: move the code that parses arguments and trains below "
+    'if __name__ == "__main__":',
 }
 
 
 @contextmanager
 def _import_errors(spec: str) -> Iterator[None]:
-    """Context manager that raises SourceError for any error of the user's code, with its place and advice."""
+    """Context manager that turns any error of the user's code into a SourceError with its location and advice."""
     try:
         yield
     except SyntaxError as error:
@@ -216,5 +220,5 @@ def _import_errors(spec: str) -> Iterator[None]:
         where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
         hint = _REMEDIES.get(type(error), "")
         if "relative import" in str(error):
-            hint = "; put an __init__.py into the folder of the package"
+            hint = "; put an __init__.py into the package's folder"
         raise SourceError(f"{spec}: importing it failed{where}: {with_root(error)}{hint}") from error

@@ -1,4 +1,4 @@
-"""Resolves a MODEL of any kind to a module and its inputs."""
+"""Resolves a MODEL of any kind into a built model with inputs."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ Trace: TypeAlias = Literal["static", "auto", "real"]
 Model: TypeAlias = "nn.Module | ExportedProgram | Graph | str | PathLike[str] | ModelSource | Resolved"
 """Types that `analyze` accepts as a model."""
 _MEMORY_SHARE = 0.6
-"""Largest share of this machine's memory that weights may take in a real run, as activations need some, too."""
+"""Maximum share of this machine's memory for the weights of a real run; activations need memory, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A built model with its inputs, ready to be recorded. `record` runs it once.
+    """A built model with its inputs, ready to be recorded.
 
     Attributes:
         source: the source of the model.
         model: the model, without weights if the source can build it that way.
         inputs: as for `analyze`.
         train: train or eval mode; None: the model's own.
-        weightless: whether the model has no weights and the source can build it with weights.
-        dtype: dtype of parameters and buffers, if one was requested.
-        autocast: as for `record`.
-        notes: notes about how it was built.
-        device: the device that tensors report, as for `record`.
-        batch: the batch size that was set in `inputs`; None: they are as given.
+        weightless: whether the model has no weights but the source can build it with weights.
+        dtype: dtype of parameters and buffers; None unless one was requested.
+        autocast: as for `analyze`.
+        notes: notes about how the model was built.
+        device: the device that tensors report; None: the CPU if `weightless`, else their own.
+        batch: the batch size that was set in `inputs`; None: the inputs are as given.
         inputs_before: the inputs before the batch size was set.
     """
 
@@ -64,12 +64,12 @@ class Resolved:
 
     @property
     def name(self) -> str:
-        """The text by which the user named the model."""
+        """The user's text for the model."""
         return self.source.text
 
     @property
     def title(self) -> str:
-        """Title in reports: the name, and the requested or surrounding autocast."""
+        """Title in reports: the name, and the autocast that was requested or is in force."""
         from cnncost.frontends.torch.autocast import in_force
         from cnncost.frontends.torch.autocast_setting import parse
 
@@ -77,11 +77,11 @@ class Resolved:
         return self.name if autocast is None else f"{self.name} under autocast {autocast}"
 
     def with_weights(self) -> Any:
-        """Build the model again, with its initial weights. Raises SourceError."""
+        """Build the model again, with its initial weights. Raises SourceError if that fails."""
         return self._cast(self.source.build(weights=True))
 
     def batched(self, batch: int) -> Resolved:
-        """Return a copy with the batch size set in its inputs. Raises InputError if that is impossible."""
+        """Return a copy with the batch size set in the inputs. Raises InputError if that is impossible."""
         return replace(self, inputs=with_batch(self.inputs, batch), batch=batch, inputs_before=self.inputs)
 
     def to(self, dtype: Any) -> Resolved:
@@ -91,7 +91,7 @@ class Resolved:
             InputError: the user passed a built model, which must stay as it is.
         """
         if self.source.built:
-            raise InputError("dtype: expected a specification such as 'net.py:Net' to build, got a model that is built")
+            raise InputError("dtype: expected a specification such as 'net.py:Net' to build, got a built model")
         changed = replace(self, dtype=dtype)
         changed._cast(self.model)
         return changed
@@ -100,33 +100,33 @@ class Resolved:
         return model if self.dtype is None else model.to(self.dtype)
 
     def record(self, trace: Trace = "static", returned: Callable[[Any], None] | None = None) -> Graph:
-        """Record one run: on tensors without data, on real data, or on real data only if necessary.
+        """Record a run: on tensors without data, on real data, or on real data only if necessary.
 
         Args:
             trace: as for `analyze`.
-            returned: called with a copy of forward's result in a static analysis; it can be the input of another one.
+            returned: called with a copy of forward's result in a static analysis, which can be the input of another.
 
         Raises:
-            CnncostError: with the model's name prepended.
+            CnncostError: the run failed. The message begins with the model's name.
         """
         return self._recorded(trace, self._options(self.train, None), returned)
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> Graph:
-        """Record a training step, in train mode unless the model keeps its own mode. Raises like `record`."""
+        """Record a training step, in train mode unless the model keeps its own. Raises like `record`."""
         from cnncost.frontends.torch import Training
 
         train = None if self.train is None else True
         return self._recorded(trace, self._options(train, Training(loss, optimizer, set_to_none)))
 
     def record_by(self, options: RecordOptions, returned: Callable[[Any], None] | None = None) -> Graph:
-        """Record a static run with these options; options that are None are this model's own.
+        """Record a static run with these options. Mode, autocast and device that are None are taken from this model.
 
         Args:
             options: as for the front end's `record`.
             returned: as for the front end's `record`.
 
         Raises:
-            CnncostError: with the model's name prepended.
+            CnncostError: the run failed. The message begins with the model's name.
         """
         train = options.train
         if train is None and self.train is not None:
@@ -141,13 +141,13 @@ class Resolved:
         return RecordOptions(train=train, training=training, autocast=self.autocast)
 
     def callable_of(self, model: Any) -> Any:
-        """Return the callable to record: the model itself, or the named method. Raises SourceError."""
+        """Return the callable to record: the model itself or the named method. Raises SourceError for a bad name."""
         return method_of(self.name, model, self.source.method) if self.source.method else model
 
     def _recorded(
         self, trace: Trace, options: RecordOptions, returned: Callable[[Any], None] | None = None
     ) -> Graph:  # fmt: skip
-        """Record a run with these options, and check that inputs in which a batch size was set have a batch axis."""
+        """Record a run with these options. If a batch size was set, check that the inputs have a batch axis."""
         from cnncost.frontends.torch.unbatched import without_batch_axis
 
         try:
@@ -157,10 +157,10 @@ class Resolved:
                 )
                 noted = without_batch_axis(graph)  # with a note if there is no batch axis
         except CnncostError as error:
-            if self.batch is not None:  # a missing batch axis may be the cause, and is the better error
+            if self.batch is not None:  # a missing batch axis may be the cause, and its error is more informative
                 replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
             message = f"{self.name}: {error.args[0]}"
-            if error.recorded is not None:  # ops that ran before the error may lack a batch axis: a note says so
+            if error.recorded is not None:  # ops that ran before the error may lack a batch axis; a note then says so
                 recorded: Graph = without_batch_axis(error.recorded)
                 if recorded is not error.recorded:
                     message, error.recorded = f"{message}; {recorded.notes[-1]}", recorded
@@ -171,10 +171,10 @@ class Resolved:
         return noted
 
     def check_batch_axis(self, batch: int | None = None) -> None:
-        """Check that the inputs have a batch axis, by a run on them as they are; if the run fails, nothing is checked.
+        """Check that the inputs have a batch axis by running the model on them; if that fails, nothing is checked.
 
         Raises:
-            InputError: a convolution takes the first input as one example, without a batch axis.
+            InputError: a convolution takes the first input as a single example, without a batch axis.
         """
         from cnncost.frontends.torch.unbatched import lacks_batch_axis
 
@@ -192,12 +192,12 @@ class Resolved:
     def _without_values(
         self, trace: Trace, options: RecordOptions, returned: Callable[[Any], None] | None
     ) -> Graph:  # fmt: skip
-        """Analyze statically; if that fails, again with weights; with "auto", at last run on real data."""
+        """Analyze statically; if that fails, again with weights; with "auto", finally run on real data."""
         from cnncost.frontends.torch import record
 
         device = self.device
         if device is None and self.weightless:
-            device = "cpu"  # where it would be if built with weights
+            device = "cpu"  # where the model would be if built with weights
         try:
             on_device = replace(options, device=device)
             return _with_notes(
@@ -220,7 +220,7 @@ class Resolved:
         """Run on real data after a failed static analysis; a note says why.
 
         Raises:
-            CnncostError: the run fails, too. It is the more informative of the two errors, and mentions the other.
+            CnncostError: the run failed as well. This is the more informative of the two errors; it mentions the other.
         """
         try:
             graph = self._run_on_data(options)
@@ -239,14 +239,14 @@ class Resolved:
         return record_real(self.callable_of(self.with_weights()), self.inputs, options)
 
     def _memory_fault(self) -> str:
-        """Return a message that the weights don't fit into memory; empty if they do."""
+        """Return a message if the weights don't fit into memory; empty if they do."""
         weights = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if weights <= _MEMORY_SHARE * memory:
             return ""
         return (
             f"a run on values needs the weights, {units.data(weights)}, and this machine has {units.data(memory)} of "
-            "memory; give a smaller model with --model-args, or rewrite the code that reads values"
+            "memory; make the model smaller with --model-args, or rewrite the code that reads values"
         )
 
 
@@ -262,15 +262,16 @@ def resolve(
     """Build a model from its source, without weights if possible, or use an existing one.
 
     Args:
-        model: as for `analyze`; a source; or a result of this function, to run it on other inputs.
+        model: as for `analyze`; a source; or a result of this function, to be run on other inputs.
         inputs: as for `analyze`; None: the source's own.
         model_args: keyword arguments for the named factory or class.
         autocast: as for `analyze`.
         batch: the batch size to set in the inputs; None: unchanged.
 
     Raises:
-        SourceError: unknown name, missing file, class or package, a factory that fails or returns no module.
-        InputError: no inputs and the source has none, or none in which a batch size can be set.
+        SourceError: the name is unknown; a file, class or package is missing; or the factory fails or returns no
+            module.
+        InputError: neither the user nor the source gives inputs, or no batch size can be set in them.
     """
     inputs = with_tensors(inputs)
     if isinstance(model, Resolved):  # built already
@@ -294,7 +295,7 @@ def _build(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
         example = source.inputs_for(model)
     if example is None:
         raise InputError(
-            f"{source.text}: no input given, and the source has no default; give one, for example --input 1x3x224x224; "
+            f"{source.text}: no input given, and the source has no default; give one, for example --input 1x3x224x224, "
             "in Python inputs='1x3x224x224', in a budget input = '1x3x224x224'"
         )
     # Counts are the same in eval mode, and batch norm in train mode rejects a single value per channel.
@@ -302,7 +303,7 @@ def _build(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
 
 
 def _without_weights(source: ModelSource) -> tuple[Any, bool, tuple[str, ...]]:
-    """Build a model on the meta device if possible; return it, whether it lacks weights, and a note if it has them."""
+    """Build a model, on the meta device if possible; return it, whether it lacks weights, and a note if it has them."""
     try:
         return source.build(), True, ()
     except SourceError as error:

@@ -15,12 +15,12 @@ def load(spec: str) -> ModelSource:
     """Return the source of a saved report; building it raises an error.
 
     Raises:
-        SourceError: the file can't be read, or is not a report; the message says what it is instead.
+        SourceError: the file can't be read or is not a report.
     """
     _recognize(spec, _text(spec))
 
     def factory(**arguments: Any) -> NoReturn:  # noqa: ARG001  # the factory protocol
-        raise SourceError(f"{spec}: a saved report has no graph; name the model")
+        raise SourceError(f"{spec}: a saved report has no graph; give the model itself")
 
     return ModelSource("saved", spec, factory)
 
@@ -29,7 +29,7 @@ def report_of(source: ModelSource) -> Report:
     """Return the report in a file.
 
     Raises:
-        SourceError: it can't be read, or is not a report.
+        SourceError: the file can't be read or is not a report.
     """
     spec = source.text
     try:
@@ -47,7 +47,7 @@ def _text(spec: str) -> str:
 
 
 def _recognize(spec: str, text: str) -> None:
-    """Raise SourceError for JSON that is not a report, so that this error comes before one on options."""
+    """Raise SourceError for a file that is not a report, before any error about options can be raised."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
@@ -55,5 +55,5 @@ def _recognize(spec: str, text: str) -> None:
     if isinstance(data, dict) and "schema" in data:
         return
     if isinstance(data, dict) and {"model_type", "architectures"} & data.keys():
-        raise SourceError(f"{spec}: is a configuration of Transformers; give it as hf:{spec}")
-    report_of(ModelSource("saved", spec, dict))  # raises the error of reading it; `dict`, a factory, is not called
+        raise SourceError(f"{spec}: is a Transformers configuration; give it as hf:{spec}")
+    report_of(ModelSource("saved", spec, dict))  # raises the reader's error; the factory `dict` is not called

@@ -1,4 +1,4 @@
-"""The options that all commands and budget files have in common: inputs, batch, dtype, trace, autocast."""
+"""The options that all commands and budget files share: inputs, batch, dtype, trace, autocast."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to build and run the model that the user names; a default means that the option was not given.
+    """How to build and run the user's model. An attribute with its default value is an option that was not given.
 
     Attributes:
         inputs: shape strings as for `--input`.
-        inputs_json: all arguments of forward as JSON, in place of `inputs`.
+        inputs_json: all arguments of forward as JSON; replaces `inputs`.
         model_args: keyword arguments for the factory or class.
         batch: batch size to set in each input.
         dtype: dtype of parameters, and of inputs that state none.
@@ -44,7 +44,7 @@ class Settings:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Settings:
-        """Return the settings that `to_data` wrote, after a round trip through JSON."""
+        """Return the settings from the result of `to_data`, which may have been stored as JSON."""
         return cls(**{**data, "inputs": tuple(data["inputs"])})
 
     def to_data(self) -> dict[str, Any]:
@@ -60,14 +60,14 @@ class Settings:
 
     @property
     def tracing(self) -> Trace:
-        """The kind of run to record: `auto` if none was given."""
+        """The kind of run to record; `auto` if none was given."""
         return self.trace or "auto"
 
     def check(self) -> None:
         """Check what can be checked without torch. Raises InputError."""
         if self.inputs_json:
             if self.inputs:
-                raise InputError("--input and --inputs-json: expected one of them; --inputs-json has all arguments")
+                raise InputError("--input and --inputs-json: expected one of them; --inputs-json gives all arguments")
             json_inputs.parse(self.inputs_json)
         elif self.inputs:
             parse_inputs(self.inputs)
@@ -83,18 +83,18 @@ class Settings:
         """Build the model and return it with its inputs, ready to be recorded.
 
         Raises:
-            CnncostError: an invalid input, dtype or autocast, or as raised by `resolve`.
+            CnncostError: an input, the dtype or the autocast is invalid, or `resolve` fails.
         """
         resolved = resolve(model, self.parsed_inputs(), self.model_args, self.casting(), self.batch)
         dtype = float_dtype(self.dtype)
         return resolved if dtype is None else resolved.to(dtype)
 
     def casting(self) -> Any:
-        """Return the autocast to run under; None if none was given. Raises InputError."""
+        """Return the autocast to run under; None if none was given. Raises InputError for an invalid one."""
         return _autocast(self.autocast)
 
     def prepared(self, resolved: Resolved) -> Resolved:
-        """Return a built model with the batch size and dtype set. Raises InputError."""
+        """Return a built model with the batch size and dtype set. Raises InputError if that is impossible."""
         dtype = float_dtype(self.dtype)
         if self.batch is not None:
             resolved = resolved.batched(self.batch)
@@ -107,14 +107,18 @@ _OPTIONS = {"inputs": "--input"}
 
 def _autocast(text: str | None) -> Any:
     if text is None:
-        return None  # without torch, which an ONNX file does not need
+        return None  # without importing torch, which an ONNX file does not need
     from cnncost.frontends.torch.autocast_setting import parse
 
     return parse(text)
 
 
 def float_dtype(name: str | None) -> Any:
-    """Return the floating-point torch.dtype of a name, such as `bfloat16` or `bf16`. Raises InputError."""
+    """Return the floating-point torch.dtype of a name such as `bfloat16` or `bf16`; None for None.
+
+    Raises:
+        InputError: no floating-point dtype has this name.
+    """
     if name is None:
         return None
     import torch

@@ -1,4 +1,4 @@
-"""Finds the tensors in nested inputs of a model, and changes their sizes."""
+"""Finds the tensors in a model's nested inputs, and changes their sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 Place: TypeAlias = "tuple[int | str, ...]"
-"""Where a tensor is in nested inputs: the indices and keys that lead to it. `()` if the inputs are one tensor."""
+"""The indices and keys that lead to a tensor in nested inputs; `()` if the inputs are a single tensor."""
 
 
 _MOST_VALUES = 1 << 25
@@ -26,10 +26,10 @@ class Leaf(NamedTuple):
     """A tensor in the inputs, given as a tensor or as its shape.
 
     Attributes:
-        place: where it is.
-        shape: its shape.
-        integral: whether its dtype is an integer or bool, as of token ids.
-        listed: whether it is an item of a list, as a detector's images are.
+        place: the indices and keys that lead to the tensor.
+        shape: the tensor's shape.
+        integral: whether the dtype is known to be an integer or bool, as for token ids.
+        listed: whether the tensor is an item of a list, as a detector's images are.
     """
 
     place: Place
@@ -39,7 +39,7 @@ class Leaf(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """An axis of a tensor in the inputs, by its index `number`; None: the length of the list at this place."""
+    """An axis of the tensor at `place`; if `number` is None, the length of the list there."""
 
     place: Place
     number: int | None
@@ -71,12 +71,12 @@ def _items(value: Any) -> list[tuple[int | str, Any]]:
 
 
 def is_arguments(value: Any) -> bool:
-    """Return whether a value is from `cnncost.arguments`, by its attributes: importing its class would import torch."""
+    """Return whether a value is from `cnncost.arguments`, judging by attributes: importing the class imports torch."""
     return isinstance(value, tuple) and hasattr(value, "positional") and hasattr(value, "named")
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """Return the shape of a tensor, shape or shape string; None for other values."""
+    """Return the shape of a strided tensor, shape or shape string; None for other values."""
     if isinstance(value, str):
         return parse_shape(value).shape if looks_like_shape(value) else None
     if isinstance(value, TensorText):
@@ -88,14 +88,14 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 
 
 def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")  # before it is imported nothing is a tensor
+    torch = sys.modules.get("torch")  # nothing is a tensor before torch is imported
     return torch is not None and (
         isinstance(value, torch.Tensor) and not value.is_nested and value.layout is torch.strided
     )
 
 
 def _is_integral(value: Any) -> bool:
-    """Return whether the dtype of a tensor or shape string is an integer or bool; a plain shape has none."""
+    """Return whether the dtype of a tensor or shape string is an integer or bool; False for a plain shape."""
     if isinstance(value, str):
         value = parse_shape(value)
     if isinstance(value, TensorText):
@@ -106,7 +106,7 @@ def _is_integral(value: Any) -> bool:
 
 
 def with_sizes(inputs: Any, sizes: Mapping[Axis, int], static: bool = False) -> Any:
-    """Return the inputs with some sizes changed; a tensor with values repeats or drops values along the axis.
+    """Return the inputs with some sizes changed; a tensor's values are repeated or dropped along the axis.
 
     Args:
         inputs: as `analyze` takes them.
@@ -115,8 +115,8 @@ def with_sizes(inputs: Any, sizes: Mapping[Axis, int], static: bool = False) -> 
             memory is never touched.
 
     Raises:
-        InputError: a size below 1 or above 2^63 − 1, a tensor with values becomes too large, or a container can't be
-            created with other items.
+        InputError: a size is below 1 or above 2^63 − 1, a tensor with values becomes too large, or a container can't
+            be created with other items.
     """
     for axis, size in sizes.items():
         if not 1 <= size < 2**63:
@@ -145,10 +145,10 @@ def _resized(value: Any, place: Place, sizes: Mapping[Axis, int], static: bool) 
 
 
 def with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
-    """Return a mapping of the same class with other values of its keys. Raises InputError if none can be created."""
+    """Return a mapping of the same class with other values for its keys. Raises InputError if none can be created."""
     try:
         if not isinstance(mapping, MutableMapping):
-            return type(mapping)(values)  # type: ignore[call-arg]  # as frozen mappings have it, such as torch's own
+            return type(mapping)(values)  # type: ignore[call-arg]  # frozen mappings, such as torch's, take a dict
         changed = _own_copy(mapping)
         for key, value in values.items():
             changed[key] = value
@@ -161,9 +161,9 @@ def with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
 
 
 def _own_copy(mapping: MutableMapping[Any, Any]) -> MutableMapping[Any, Any]:
-    """Return a shallow copy. A subclass may need other arguments than dict does, and have attributes.
+    """Return a shallow copy, made with `copy` because a subclass may have attributes or a constructor unlike dict's.
 
-    Of a class that keeps its items in an attribute, `copy` shares them: the attribute has to be copied as well.
+    Mappings in attributes, in which some classes store their items, are copied as well; `copy` would share them.
     """
     changed = copy(mapping)
     for name, value in getattr(mapping, "__dict__", {}).items():
@@ -190,8 +190,8 @@ def _with_axes(value: Any, by_index: Mapping[int, int], static: bool) -> Any:
     shape = _replaced(tuple(value.shape), by_index)
     if prod(shape) > _MOST_VALUES:
         raise InputError(
-            f"an input of {'x'.join(map(str, shape))} is too large to be filled with values; give its shape in place "
-            "of a tensor"
+            f"an input of {'x'.join(map(str, shape))} is too large to be filled with values; give a shape instead of "
+            "a tensor"
         )
     if static and shape != tuple(value.shape) and _is_never_read(value, shape):
         return _untouched_zeros(value, shape)

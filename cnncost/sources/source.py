@@ -1,7 +1,7 @@
-"""The source of a MODEL: how to build it, and its known inputs.
+"""The source of a MODEL: how to build it, and its default inputs.
 
-Every command handles sources in the same way: `find` creates one from text, `saved` is true for a report that needs no
-model, and `resolve` turns it into a model that is ready to be recorded.
+All commands handle sources in the same way: `find` creates one from text, `saved` says that it is a report, which needs
+no model, and `resolve` turns it into a model that is ready to be recorded.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ class ModelSource:
     """A model that was found but not built yet.
 
     Attributes:
-        kind: where it comes from; "object" is an existing module or callable.
-        text: the user's text, including the method; for an object, the name of its class.
-        factory: creates the model, or returns it; called with `arguments`.
+        kind: where the model comes from; "object" is an existing module or callable.
+        text: the user's text, including the method; for an object, its name.
+        factory: creates the model or returns an existing one; called with `arguments`.
         inputs: default inputs of the source; None if it has none.
-        folder: folder that the model's code may import from while it is built and run.
-        inputs_of: returns the inputs of the built model, if they depend on how it was built.
-        library: whether the factory belongs to a library and might download weights: it runs without network access.
+        folder: folder from which the model's code may import while it is built and run.
+        inputs_of: returns the default inputs for the built model, if they depend on how it was built.
+        library: whether the factory belongs to a library and might download weights; if so, it runs without network
+            access.
         arguments: the user's keyword arguments for the factory.
-        method: path of a method or submodule to call instead of forward.
-        follow: for a file that is a graph of ops (ONNX): the function that `resolve` calls with source, inputs and
+        method: path of a method or submodule to call instead of forward; empty: forward.
+        follow: for a file that is a graph of ops (ONNX), the function that `resolve` calls with source, inputs and
             autocast, and whose result it returns; None for all other kinds.
     """
 
@@ -49,7 +50,7 @@ class ModelSource:
 
     @property
     def saved(self) -> bool:
-        """Whether it is a saved report, with figures but no model to build or run."""
+        """Whether the source is a saved report, which has figures but no model to build or run."""
         return self.kind == "saved"
 
     @property
@@ -58,40 +59,41 @@ class ModelSource:
         return self.kind == "object"
 
     def with_arguments(self, arguments: dict[str, Any] | None) -> ModelSource:
-        """Return a copy of the source with these factory arguments.
+        """Return a copy of the source with these factory arguments; without any, the source itself.
 
         Raises:
-            InputError: there is nothing to build.
+            InputError: there are arguments but nothing to build.
         """
         if not arguments:
             return self
         if self.saved:
-            raise InputError(f"{self.text} is a saved report; it can't be given arguments")
+            raise InputError(f"{self.text} is a saved report, which takes no arguments; leave them out")
         if self.built:
-            raise InputError(
-                "model_args: expected a specification such as 'net.py:Net' to build, got a model that is built"
-            )
+            raise InputError("model_args: expected a specification such as 'net.py:Net' to build, got a built model")
         return replace(self, arguments=dict(arguments))
 
     def inputs_for(self, model: Any) -> Any:
-        """Return the source's default inputs for a model that it built, or None if it has none."""
+        """Return the source's default inputs for a model that it built; None if it has none."""
         return self.inputs if self.inputs_of is None else self.inputs_of(model)
 
     def without_method(self, caller: str) -> ModelSource:
-        """Return the source itself, for callers that only run forward. Raises SourceError if it names a method."""
+        """Return the source itself, for callers that can only run forward. Raises SourceError if it names a method."""
         if self.method:
             model = self.text.removesuffix(f"#{self.method}")
             raise SourceError(
-                f"{self.text}: {caller} runs the model's own forward, not a method; name the model alone, {model}, or "
+                f"{self.text}: {caller} runs the model's own forward, not a method; give the model alone, {model}, or "
                 f"see the method's cost with: cnncost summarize {self.text}"
             )
         return self
 
     def build(self, weights: bool = False) -> Any:
-        """Build the model on the `meta` device, without weights; or, if `weights`, with its initial weights.
+        """Build the model on the `meta` device, without weights, or with its initial weights if `weights`.
+
+        The model that a user passed is returned as it is.
 
         Raises:
-            SourceError: the factory raises or doesn't return an `nn.Module`, or the source is a saved report.
+            SourceError: the factory raises an error (as a saved report's or ONNX file's always does), or it doesn't
+                return an `nn.Module`.
         """
         from torch import nn
 
@@ -110,11 +112,13 @@ class ModelSource:
         except (Exception, SystemExit) as error:
             raise SourceError(self._failure(error)) from error
         if not isinstance(model, nn.Module):
-            raise SourceError(f"{self.text}: expected a factory of torch.nn.Module, got {type(model).__name__} from it")
+            kind = type(model).__name__
+            hint = "; return its module, program.module()" if kind == "ExportedProgram" else ""
+            raise SourceError(f"{self.text}: expected a factory of torch.nn.Module, but it returned {kind}{hint}")
         return model
 
     def importable(self) -> Any:
-        """Return a context manager in which the model's code can import from its own folder."""
+        """Return a context manager in which the model's code can import from its folder."""
         if self.folder is None:
             return nullcontext()
         from cnncost.sources.neighbours import importable
@@ -150,13 +154,13 @@ def _short(value: Any) -> str:
 
 
 def _containing(name: str, names: list[str]) -> str:
-    """Return a suggestion of names that contain the name or are part of it, such as `num_classes` for `classes`."""
+    """Suggest names that contain the name or are contained in it, such as `num_classes` for `classes`."""
     near = [each for each in names if name in each or each in name]
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 
 def place_of(error: BaseException) -> str:
-    """Return ` at FILE:LINE` of the innermost frame in the user's code; empty if there is none."""
+    """Return ` at FILE:LINE` for the innermost frame in the user's code; empty if there is none."""
     import traceback
 
     from cnncost.sources.neighbours import is_user_code

@@ -1,4 +1,4 @@
-"""MODEL as a timm name: `timm:convnext_tiny`, with the input size from the model's configuration."""
+"""MODEL as a timm name: `timm:convnext_tiny`, with the input size of the model's configuration."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def load(spec: str) -> ModelSource:
 
     Raises:
         MissingPackageError: timm is not installed.
-        SourceError: timm has no model of this name, or it is the name of a model on a hub.
+        SourceError: timm has no model of this name, or the name refers to a hub.
     """
     name = spec.removeprefix(PREFIX)
     if name.startswith(("hf-hub:", "hf_hub:")):
         raise SourceError(
-            f"{spec}: a model on a hub, and nothing is downloaded; name the architecture, for example "
-            "timm:convnext_tiny, with --model-args for arguments that differ"
+            f"{spec}: a model on a hub, but nothing is downloaded; give the architecture, for example "
+            "timm:convnext_tiny, and arguments that differ with --model-args"
         )
     (timm,) = required(spec, "timm")
     if not timm.is_model(name):
@@ -33,14 +33,14 @@ def load(spec: str) -> ModelSource:
 
     def factory(**arguments: Any) -> Any:
         if arguments.pop("pretrained", False):
-            raise ValueError("pretrained weights would be downloaded, and a cost needs none; leave pretrained out")
+            raise ValueError("pretrained weights would be downloaded, but a cost needs none; leave pretrained out")
         return timm.create_model(name, pretrained=False, **arguments)
 
     return ModelSource("timm", spec, factory, library=True, inputs_of=input_of)
 
 
 def input_of(model: Any) -> tuple[int, ...]:
-    """Return the input's shape (1, C, H, W) from the model's configuration; 1×3×224×224 by default."""
+    """Return the input shape (1, C, H, W) from the model's configuration; 1×3×224×224 by default."""
     config = getattr(model, "pretrained_cfg", None) or {}
     size = tuple(config.get("input_size") or _DEFAULT_SIZE)
     channels = config.get("in_chans") or getattr(model, "in_chans", None)

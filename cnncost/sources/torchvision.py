@@ -1,4 +1,4 @@
-"""MODEL as a torchvision name: `torchvision:resnet50`, with the input that its weights were trained for.
+"""MODEL as a torchvision name: `torchvision:resnet50`, with the input size of its weights' preprocessing.
 
 The argument `weights` determines the number of classes and the input size. The weights themselves are never loaded.
 """
@@ -17,9 +17,9 @@ from cnncost.sources.source import ModelSource
 
 PREFIX = "torchvision:"
 _SIDE = 512
-"""Side of the images for which torchvision publishes operation counts, before a model's preprocessing."""
+"""Side length of the images for which torchvision publishes operation counts, before a model's preprocessing."""
 _FRAMES = 16
-"""Frames of a clip for video models."""
+"""Number of frames in a clip for video models."""
 
 
 def load(spec: str) -> ModelSource:
@@ -40,7 +40,7 @@ def load(spec: str) -> ModelSource:
     def factory(**arguments: Any) -> Any:
         if "pretrained" in arguments:
             raise TypeError(
-                "torchvision replaced pretrained by weights; give weights=DEFAULT, of which none are loaded"
+                "torchvision replaced pretrained with weights; give weights=DEFAULT: the weights are not loaded"
             )
         builder = models.get_model_builder(name)
         weights = models.get_model_weights(builder)
@@ -59,7 +59,7 @@ def load(spec: str) -> ModelSource:
 
 
 def _entry(weights: Any, choice: Any) -> Any:
-    """Return the requested weights of a model's enum, else the default ones; None if there are none."""
+    """Return the requested entry of a model's weights enum, by default DEFAULT; None if the enum is empty."""
     if choice is None:
         return getattr(weights, "DEFAULT", None) or next(iter(weights), None)
     if isinstance(choice, str) and choice.rpartition(".")[2] not in weights.__members__:
@@ -69,9 +69,9 @@ def _entry(weights: Any, choice: Any) -> Any:
 
 
 def inputs_of(builder: Any, weights: Any) -> Any:
-    """Return forward's inputs, in the size that a 512×512 image has after the weights' preprocessing.
+    """Return forward's inputs, with the size of a 512×512 image after the weights' preprocessing.
 
-    That is an image 1×3×H×W; for video a clip 1×3×16×H×W; for optical flow two images; for detection a list of one
+    This is an image 1×3×H×W; for video, a clip 1×3×16×H×W; for optical flow, two images; for detection, a list of one
     image 3×H×W.
     """
     task = builder.__module__.split(".")[-2]  # "detection" of torchvision.models.detection.faster_rcnn
@@ -92,7 +92,7 @@ def _without_loading() -> Iterator[None]:
     from torchvision.models import WeightsEnum
 
     fetch, load_into, thread = WeightsEnum.get_state_dict, nn.Module.load_state_dict, get_ident()
-    nothing: dict[str, Any] = {}  # stands for a state dict, and is recognized by identity
+    nothing: dict[str, Any] = {}  # a placeholder for a state dict, recognized by identity
 
     def fetched(weights: Any, *args: Any, **kwargs: Any) -> Any:
         return nothing if get_ident() == thread else fetch(weights, *args, **kwargs)
@@ -114,7 +114,7 @@ def published(name: str, choice: Any = None) -> tuple[float, str, tuple[int, ...
 
     Args:
         name: name of the model.
-        choice: the weights, as for the factory; None: the default ones.
+        choice: the weights, as for the factory; None: the default weights.
 
     Returns:
         The accuracy in percent, the weights' name, and the input shape of the evaluation; None if none is published.

@@ -1,6 +1,6 @@
 """MODEL as a Transformers architecture: `hf:bert`, `hf:BertForMaskedLM`, or a local `hf:path/to/config.json`.
 
-It is built from its configuration alone; arguments set fields of the configuration. Nothing is downloaded.
+The model is built from its configuration alone; arguments set fields of the configuration. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _AUTO = (
 GENERATING = ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq", "AutoModelForCausalLM")
 """Auto classes of models that generate text, with their heads.
 
-Encoder-decoders come first, as some of them are registered as AutoModelForCausalLM as well.
+Encoder-decoders come first, because some are registered for AutoModelForCausalLM as well.
 """
 
 
@@ -45,14 +45,15 @@ def load(spec: str, first: tuple[str, ...] = ()) -> ModelSource:
 
     Raises:
         MissingPackageError: transformers is not installed.
-        SourceError: no such type, class or file; a name on a hub; an unreadable configuration.
+        SourceError: there is no such type, class or file, the name is that of a model on the hub, or the configuration
+            can't be read.
     """
     from cnncost.sources.transformers_inputs import inputs_of
 
     name = spec.removeprefix(PREFIX)
     with offline(spec):
         (transformers,) = required(spec, "transformers")
-        with importing(spec, "transformers"):  # it imports most of its modules lazily
+        with importing(spec, "transformers"):  # most of its modules are imported lazily
             factory = _from_file(spec, name, transformers, first) or _from_name(spec, name, transformers, first)
     return ModelSource("transformers", spec, factory, library=True, inputs_of=inputs_of)
 
@@ -62,9 +63,7 @@ def _from_file(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
     path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
     if not path.is_file():
         if Path(name).is_dir():
-            raise SourceError(
-                f"{spec}: the folder has no config.json; expected a configuration as Transformers saves it"
-            )
+            raise SourceError(f"{spec}: the folder has no config.json; expected a configuration saved by Transformers")
         return None
     try:
         fields = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -127,16 +126,16 @@ def _unknown_message(spec: str, name: str, types: Iterable[str], classes: Iterab
         kind = _type_in(name, types)
         alternative = f"hf:{kind}, in its default configuration" if kind else "hf:bert"
         return (
-            f"{spec}: no local file or folder of this name, and names on the hub are not read: nothing is downloaded. "
+            f"{spec}: no local file or folder of this name, and models on the hub are not downloaded. "
             f"Give the architecture, {'' if kind else 'for example '}{alternative} (--model-args sets its fields), or "
-            "save the model's config.json here and name that: hf:path/to/config.json"
+            "download the model's config.json and give that: hf:path/to/config.json"
         )
     near = suggestion(name, [*types, *classes])
     return f"{spec}: no model type or class of Transformers, and no local configuration{near}"
 
 
 def _type_in(name: str, types: Iterable[str]) -> str:
-    """Return the model type that a name on the hub begins with, as `bert` in `bert-base-uncased`; empty without one."""
+    """Return the model type with which a hub name begins, such as `bert` of `bert-base-uncased`; empty without one."""
     last = name.rpartition("/")[2].lower().replace("_", "-")
     spelled = {kind.lower().replace("_", "-"): kind for kind in types}
     prefixes = [kind for kind in spelled if last == kind or last.startswith((f"{kind}-", f"{kind}."))]
@@ -144,13 +143,13 @@ def _type_in(name: str, types: Iterable[str]) -> str:
 
 
 def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:
-    """Return a configuration with some fields set by its constructor, which derives others (`head_dim`) from them.
+    """Return a configuration whose constructor was given these fields, so that others (`head_dim`) follow from them.
 
     Raises:
-        ValueError: it has no such field.
+        ValueError: the configuration has no such field.
     """
     default = config_class()
-    # parts: fields of nested configurations, which are set one by one
+    # parts: nested configurations, whose fields are set one by one
     parts = {
         name: value for name, value in arguments.items()
         if isinstance(value, dict) and hasattr(getattr(default, name, None), "to_dict")
@@ -162,10 +161,10 @@ def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:
 
 
 def _derived_fields(part: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that a nested configuration's constructor derives from its arguments, with their values.
+    """Return the fields, with their values, that a nested configuration's constructor derives from its arguments.
 
-    To find which fields these are, the constructor is called with the arguments alone and compared with its
-    defaults. Their values come from a second call, with all other fields of the nested configuration as they are.
+    Derived fields are found by calling the constructor with the arguments alone: they then differ from its defaults.
+    Their values come from a second call, which is also given all other fields of the nested configuration.
     """
     flat = {name: value for name, value in arguments.items() if not hasattr(getattr(part, name, None), "to_dict")}
     try:
@@ -173,16 +172,16 @@ def _derived_fields(part: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         names = {name for name, value in alone.items() if name not in flat and default.get(name) != value}
         other_fields = {name: value for name, value in part.to_dict().items() if name not in names}
         rebuilt = type(part)(**{**other_fields, **flat}) if names else None
-    except Exception:  # noqa: BLE001  # the constructor needs further fields: then none are derived
+    except Exception:  # noqa: BLE001  # the constructor needs further arguments: no field is derived
         return {}
     return {name: getattr(rebuilt, name) for name in names}
 
 
 def _set(config: Any, arguments: dict[str, Any]) -> None:
-    """Set fields of a configuration in place; a dict sets those of a nested configuration.
+    """Set fields of a configuration in place; a dict sets fields of a nested configuration.
 
     Raises:
-        ValueError: it has no such field, so that setting it would have no effect.
+        ValueError: the configuration has no such field, so setting it would have no effect.
     """
     for name, value in arguments.items():
         if not hasattr(config, name) and not _is_read(config, name):
@@ -199,18 +198,18 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
 
 
 def _is_read(config: Any, name: str) -> bool:
-    """Return whether the architecture's code reads a field that its configuration need not have, such as `head_dim`."""
+    """Return whether the architecture's code reads this field, such as `head_dim`, if the configuration has it."""
     home = Path(sys.modules[type(config).__module__].__file__ or "").parent
     code = "".join(file.read_text(encoding="utf-8") for file in home.glob("modeling_*.py"))
     return re.search(rf"getattr\((self\.)?config, [\"']{re.escape(name)}[\"']", code) is not None
 
 
 def _model(spec: str, transformers: Any, config: Any, model_class: Any, first: tuple[str, ...]) -> Any:
-    """Build the model of a configuration: of `model_class`, or if that is None by the first auto class that has one."""
+    """Build a configuration's model: a `model_class`, or if that is None, the model of the first fitting auto class."""
     if model_class is not None:
         return model_class._from_config(config)
     if not config.architectures:
-        config.architectures = []  # some auto classes iterate over them
+        config.architectures = []  # not None: some auto classes iterate over it
     for auto in (*first, *_AUTO):
         mapping = getattr(transformers, auto)._model_mapping
         if type(config) in mapping:

@@ -1,17 +1,17 @@
-"""Inputs of Transformers' multimodal models: an image, and text with placeholder tokens for it."""
+"""Inputs of Transformers' multimodal models: an image, and text with placeholder tokens for the image."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _GRID = 16
-"""Patches per side, for models that accept any number of patches."""
+"""Patches along each side of the image, for models that accept any number of patches."""
 
 
 def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, Any]:
-    """Return forward's arguments for one image and `tokens`, 1×N.
+    """Return forward's arguments for one image, and for the text `tokens` (1×N) if it changes with the image.
 
-    If the model replaces placeholder tokens by image features, a placeholder for each feature precedes the text.
+    If the model replaces placeholder tokens with image features, the text is preceded by a placeholder per feature.
     """
     token = getattr(config, "image_token_id", None)
     if token is None:
@@ -20,7 +20,7 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
     if hasattr(vision, "spatial_merge_size") and hasattr(vision, "temporal_patch_size"):  # such as Qwen2-VL
         inputs, count = _flat_patches(vision), (_GRID // vision.spatial_merge_size) ** 2  # neighbours are merged
     else:
-        several = kind in {"idefics2", "idefics3", "smolvlm"}  # they take several images per example
+        several = kind in {"idefics2", "idefics3", "smolvlm"}  # these take several images per example
         inputs = {"pixel_values": (1, *image) if several else image}
         count = _token_count(config, vision, image)
     ids = _prefixed(tokens, token, count)
@@ -30,7 +30,7 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
 
 
 def _token_count(config: Any, vision: Any, image: tuple[int, ...]) -> int:
-    """Return the number of tokens that the model makes from an image."""
+    """Return the number of tokens into which the model turns an image."""
     for name in ("image_seq_length", "mm_tokens_per_image"):
         if (declared := getattr(config, name, None)) is not None:
             return int(declared)
@@ -48,7 +48,10 @@ def _prefixed(tokens: Any, token: int, count: int) -> Any:
 
 
 def _flat_patches(vision: Any) -> dict[str, Any]:
-    """Return flattened patches, P×(C·t·p·p) for t frames of p×p pixels, and their grid (t, height, width), 1×3."""
+    """Return flattened patches, P×(C·t·p·p) with t frames of p×p pixels each, and the grid of patches, 1×3.
+
+    The grid is (frames, height, width), in patches.
+    """
     import torch
 
     channels = getattr(vision, "in_channels", None) or getattr(vision, "in_chans", 3)
@@ -57,7 +60,7 @@ def _flat_patches(vision: Any) -> dict[str, Any]:
 
 
 def _takes_patches(config: Any) -> bool:
-    """Return whether the model takes an image as a sequence of patches, as SigLIP 2 does."""
+    """Return whether the model takes an image as a sequence of patches, like SigLIP 2."""
     return hasattr(getattr(config, "vision_config", config), "num_patches")
 
 

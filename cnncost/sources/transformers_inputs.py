@@ -1,6 +1,7 @@
 """Inputs of Transformers models, from their configuration: tokens, images, clips, audio, time series.
 
-Token ids are tensors with values, as some models read them; most other inputs are shapes. Docstrings give the shape.
+Token ids are tensors with values, because some models read them; most other inputs are shapes. The docstring of a
+function that creates an input gives its shape.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from typing import Any, TypeAlias
 from cnncost.sources.transformers_images import patches, with_image
 
 TOKENS = 128
-"""Length of a text, unless the model's maximum is smaller."""
+"""Number of tokens in a text, unless the model's maximum is smaller."""
 SECOND = 16_000
-"""Samples per second of audio."""
+"""Number of samples in a second of audio."""
 _FRAMES = 3_000
-"""Frames of ten milliseconds: half a minute of audio."""
+"""Number of 10 ms frames in half a minute of audio."""
 
 Maker: TypeAlias = "Callable[[Any], Any]"
 """Function from a configuration to an input of the model."""
 
 
 def inputs_of(model: Any) -> dict[str, Any]:
-    """Return keyword arguments for forward: its main input, and others that it requires."""
+    """Return keyword arguments for forward: its main input, required inputs, and a few that models accept."""
     config, main = model.config, model.main_input_name
     parameters = inspect.signature(model.forward).parameters
     names = [main, *(name for name in _IF_ACCEPTED if name in parameters and name != main)]
@@ -32,7 +33,7 @@ def inputs_of(model: Any) -> dict[str, Any]:
     names.extend(n for n, p in parameters.items() if p.default is p.empty and n not in names and n in _BY_NAME)
     inputs = {name: value for name in names if (value := _BY_NAME[name](config)) is not None}
     if "attention_mask" in parameters and "input_ids" in inputs and getattr(config, "pad_token_id", None) is not None:
-        inputs["attention_mask"] = _no_padding(inputs["input_ids"])  # otherwise some models search the ids for padding
+        inputs["attention_mask"] = _no_padding(inputs["input_ids"])  # without it some models search the ids for padding
     if "pixel_values" in parameters and "input_ids" in inputs:
         inputs.update(with_image(config, inputs["input_ids"], _image(config)))
         if "attention_mask" in inputs:
@@ -43,14 +44,14 @@ def inputs_of(model: Any) -> dict[str, Any]:
 
 
 def _no_padding(tokens: Any) -> Any:
-    """Return an attention mask of ones."""
+    """Return an attention mask of ones for these tokens."""
     import torch
 
     return torch.ones_like(tokens)
 
 
 def _nested_config(config: Any, *names: str) -> Any:
-    """Return the first of these nested configurations that exists, else the whole configuration."""
+    """Return the first nested configuration among these fields; the whole configuration if there is none."""
     for name in names:
         part = getattr(config, name, None)
         if part is not None and not isinstance(part, dict):
@@ -59,7 +60,7 @@ def _nested_config(config: Any, *names: str) -> Any:
 
 
 def _first_of(config: Any, *names: str, default: Any = None) -> Any:
-    """Return the value of the first of these fields that is not None."""
+    """Return the first value among these fields that is not None, else the default."""
     for name in names:
         value = getattr(config, name, None)
         if value is not None:
@@ -74,7 +75,7 @@ def _tokens(config: Any) -> Any:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     longest = _first_of(text, "max_position_embeddings", "n_positions", "max_source_positions", default=TOKENS)
     longest = longest if isinstance(longest, int) and longest > 0 else TOKENS
-    # 2 is a token of every vocabulary, unlike 0 and 1 seldom the one for padding
+    # 2 is in every vocabulary and, unlike 0 and 1, seldom the padding token
     return torch.full((1, min(TOKENS, longest)), 2, dtype=torch.int64)
 
 
@@ -107,16 +108,16 @@ def _clip(config: Any) -> tuple[int, ...]:
 
 
 def _mel(config: Any) -> tuple[int, ...]:
-    """1×M×T or 1×T×M: features of half a minute of audio."""
+    """1×M×T or 1×T×M: M features of each of T frames, half a minute of audio by default."""
     sound = _nested_config(config, "audio_config", "encoder_config")
     bins = _first_of(sound, "num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim", default=80)
     if _first_of(sound, "max_source_positions") is not None and hasattr(sound, "num_mel_bins"):
-        return (1, bins, 2 * sound.max_source_positions)  # as Whisper: a convolution of stride 2 halves the frames
+        return (1, bins, 2 * sound.max_source_positions)  # like Whisper: a convolution of stride 2 halves the frames
     return (1, _FRAMES, bins)
 
 
 def _sound(config: Any) -> tuple[int, ...]:
-    """1×S samples of one second; 1×T×M for spectrogram models; 1×1×S for codecs."""
+    """1×S: the samples of one second; 1×C×S for codecs, with C channels; 1×T×M for spectrogram models."""
     if hasattr(config, "num_mel_bins") and hasattr(config, "max_length"):
         return (1, config.max_length, config.num_mel_bins)
     if hasattr(config, "audio_channels"):
@@ -157,4 +158,4 @@ _BY_NAME: dict[str, Maker] = {
     "past_values_padding": _series_padding, "freq": _frequency,
 }  # fmt: skip
 _IF_ACCEPTED = ("bbox",)
-"""Optional inputs that are passed whenever forward accepts them."""
+"""Optional inputs, passed whenever forward accepts them."""

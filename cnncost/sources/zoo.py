@@ -1,4 +1,4 @@
-"""MODEL as a name in the reference zoo; each network has its own input."""
+"""MODEL as the name of a network in the reference zoo, which also defines its input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnncost.sources.source import ModelSource
 
 
 def load(name: str) -> ModelSource:
-    """Return the source of a network of the zoo. Raises SourceError for an unknown name, with similar ones."""
+    """Return the source of a zoo network. Raises SourceError, which suggests similar names, for an unknown name."""
     from cnncost import zoo
 
     try:
@@ -26,7 +26,10 @@ def load(name: str) -> ModelSource:
 
 
 def _suggestion_from_files(name: str) -> str:
-    """Suggest `net.py:Net` for `net.Net` or `Net` if a file in this folder defines it; files are read, not run."""
+    """Suggest `net.py:Net` for `net.Net` or `Net` if a file in the working directory defines it.
+
+    Files are read, not run.
+    """
     module, _, attribute = name.rpartition(".")
     if not attribute.isidentifier():
         return ""
@@ -47,4 +50,4 @@ def _read(file: Path) -> str:
 
 
 _MAX_FILES, _MAX_BYTES = 200, 1_000_000
-"""Maximum number of files that are read for a suggestion, and of bytes of each."""
+"""Maximum number of files read for a suggestion, and size limit of each in bytes."""

@@ -1,4 +1,4 @@
 """Many models at many sizes as one table: a grid of points, each analyzed by itself, in processes or on a cluster.
 
-Not named after its function: `import cnncost.sweep` would replace the function with the package.
+The package is not called `sweep`, because importing it would then replace the function `cnncost.sweep`.
 """

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MODELS_CHECKED = 3
-"""Number of models that are checked for having the grid's axes before the sweep begins."""
+"""Number of models for which the grid's axes are checked before the sweep begins."""
 _FEW_MODELS = 8
-"""Fewer models than this run in this process: importing torch in another one would take longer."""
+"""Fewer models than this (times dtypes) run in this process: importing torch in another would take longer."""
 Progress = Callable[[int, str], None]
-"""Function that is called with the index and the model of each point that is done."""
+"""Function called with the index and the model of each finished point."""
 
 
 def sweep(
@@ -38,24 +38,25 @@ def sweep(
     output: str | Path | None = None, join: str | Path | None = None, backend: str = "processes",
     scheduler: str | None = None, confirmed: bool = False, timeout: float | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Return the costs of many models at many sizes, a row for each; a point that fails is a row with its error.
+    """Return the costs of many models at many sizes, one row per point; a point that fails is a row with its error.
 
     Args:
         models: names as for `analyze`, or patterns of names: `"timm:resnet*"`, `"lenet*"`.
         grid: what varies, and which columns to compute: `batch`, `input_size`, `vary`, `dtype`, `device`, `columns`,
             `input`, `model_args`, `autocast`, `trace`. For example `{"batch": [1, 8], "input_size": [160, "192x224"]}`.
-        jobs: number of processes; None: one for each core.
-        output: a file to write, by its ending; an interrupted sweep with one is resumed.
-        join: CSV with a column `model`, such as accuracies, whose other columns are added.
+        jobs: number of processes, or of simultaneous tasks on a cluster. None: one process for each core (this process
+            alone if there are few models), or all of the cluster's workers.
+        output: a file to write, in the format of its ending. An interrupted sweep with an output can be resumed.
+        join: a CSV file with a column `model`, whose other columns, such as accuracies, are added.
         backend: "processes", "dask" or "ray".
         scheduler: address of the Dask scheduler or Ray cluster.
         confirmed: must be set for a grid of more than a million points.
-        timeout: wall-clock limit for a point in seconds: one that takes longer is a row with that error, and its
-            process is killed. A sweep that resumes with a higher limit tries it again. None: no limit.
+        timeout: wall-clock limit for a point in seconds. A point that takes longer is a row with this error, and its
+            process is killed; if the sweep is resumed with a higher limit, the point is tried again. None: no limit.
 
     Raises:
-        CnncostError: a name that matches nothing, an axis that no model has, a grid that is too large, a scheduler
-            that can't be reached, an output that can't be written, or a journal of another grid at its path.
+        CnncostError: a name matches nothing, none of the first models has the axes that vary, the grid is too large,
+            the scheduler can't be reached, the output can't be written, or its journal is that of another sweep.
     """
     named = [models] if isinstance(models, str) else list(models)
     found = run(
@@ -81,13 +82,13 @@ def run(
         scheduler: as for `sweep`.
         confirmed: as for `sweep`.
         timeout: as for `sweep`.
-        progress: called for each point that is done, also for those found in the journal of an earlier run.
-        write_table: writes the table; None: to `output`, by its ending.
+        progress: called for each finished point, including points found in the journal of an earlier run.
+        write_table: writes the table; None: it is written to `output` in the format of its ending.
     """
     if len(grid) > MOST and not confirmed:
         raise InputError(
-            f"sweep: the grid has {len(grid):,} points, more than {MOST:,}; if that is meant, confirm it by --yes "
-            "(confirmed=True in Python), else leave out sizes or models"
+            f"sweep: the grid has {len(grid):,} points, more than {MOST:,}; if this is intended, confirm it with --yes "
+            "(confirmed=True in Python), otherwise leave out sizes or models"
         )
     user_table = None if join is None else _read_joined(grid, join)
     if output is not None:
@@ -126,7 +127,7 @@ def save(result: tables.Table, output: str | Path) -> None:
 
 
 def _collected(grid: Grid, pool: WorkerPool, journal: Journal | None, progress: Progress) -> dict[int, dict[str, Any]]:
-    """Return the row of each point, by its index: from the journal, or else analyzed and added to the journal."""
+    """Return the row of each point by index: from the journal, or else analyzed and added to the journal."""
     found = {} if journal is None else journal.found
     for index in [index for index, row in found.items() if _has_more_time(row, pool.timeout)]:
         del found[index]
@@ -143,7 +144,7 @@ def _collected(grid: Grid, pool: WorkerPool, journal: Journal | None, progress: 
 
 
 def _has_more_time(row: dict[str, Any], timeout: float | None) -> bool:
-    """Return whether a point of the journal took too long, and has a higher limit now."""
+    """Return whether a point in the journal exceeded the time limit, and the limit is higher now."""
     return "late" in row and (timeout is None or timeout > row["late"])
 
 
@@ -156,17 +157,20 @@ def _check_or_remove(grid: Grid, journal: Journal, timeout: float | None) -> Non
 
 
 def _check_axes(grid: Grid, timeout: float | None) -> None:
-    """Check as `_axes_fit` does; if there is a time limit, in another process, as building a model may hang, too."""
+    """Check as `_axes_fit` does; with a time limit, in another process, because building a model may hang, too."""
     if timeout is None or not grid.axes:
         _axes_fit(grid)
         return
     with Processes(1, timeout, prepared_for(grid.models)) as one:
-        for _ in one.work(_axes_fit, [[(grid,)]]):  # one task of one call
-            pass  # if the check was killed, the rows will say why
+        for _ in one.work(_axes_fit, [[(grid,)]]):  # one task with one call
+            pass  # if the check is killed, the rows will say why
 
 
 def _axes_fit(grid: Grid) -> None:
-    """Check that a model has the axes that vary. Raises InputError for an axis that none of the first models has."""
+    """Check that one of the first models has all axes that vary. Raises InputError if none has.
+
+    Nothing is raised if a model can't be built: its rows will say why.
+    """
     from cnncost.sweeps.work import sampler_of
 
     if not grid.axes:
@@ -177,7 +181,7 @@ def _axes_fit(grid: Grid) -> None:
             sampler_of(grid, model, None)
         except CnncostError as error:
             if not isinstance(error, InputError) and not _builds_without_axes(grid, model):
-                return  # a row will say what is wrong
+                return  # its rows will say why
             first = first or InputError(f"sweep: {model}: {error}")
         else:
             return
@@ -186,7 +190,7 @@ def _axes_fit(grid: Grid) -> None:
 
 
 def _builds_without_axes(grid: Grid, model: str) -> bool:
-    """Return whether a model can be built without the axes that vary: if so, it's an axis that it doesn't accept."""
+    """Return whether a model can be built without the axes that vary; if so, they caused its error."""
     from cnncost.sweeps.work import sampler_of
 
     try:
@@ -200,16 +204,17 @@ def _read_joined(grid: Grid, path: str | Path) -> Joined:
     """Read the user's CSV file.
 
     Raises:
-        InputError: two rows for one model, the name of a column that the sweep has itself, or no model of the sweep.
+        InputError: a model has two rows, a column has the name of one of the sweep's own, or no row is for a model of
+            the sweep.
     """
     user_table = read_csv(path)
     names = [model for _, model, _ in user_table.rows]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"{path}: a second row for {twice}; keep one")
+        raise InputError(f"{path}: more than one row for {twice}; keep one")
     taken = {column.name for column in tables.columns(grid)}
     if same := next((name for name in user_table.columns if name in taken), None):
-        raise InputError(f"{path}: a column named {same}: the sweep has one of its own; rename it")
+        raise InputError(f"{path}: column {same}: the sweep has a column of this name itself; rename yours")
     if not set(names) & set(grid.models):
         raise InputError(f"{path}: no row for any model of the sweep, such as {grid.models[0]}")
     return user_table

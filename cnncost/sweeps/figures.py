@@ -1,4 +1,4 @@
-"""The columns of figures that a sweep may have, and how each is read from a Report."""
+"""The figures that a sweep may have as columns, and how each is read from a Report."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Figure(NamedTuple):
     Attributes:
         heading: displayed heading.
         meaning: description.
-        kind: kind of its values, which determines their format.
-        read: returns its value in a Report; None if there is none.
-        training: whether it needs a training step.
+        kind: kind of the values, which determines their format.
+        read: reads the value from a Report; returns None if there is none.
+        training: whether the figure needs a training step.
     """
 
     heading: str
@@ -32,16 +32,16 @@ class Figure(NamedTuple):
 
 def _total(name: str) -> Callable[[Report], Any]:
     """Return the function that reads this figure of `Totals` from a Report."""
-    return lambda report: plain(getattr(report.totals, name))  # the journal is JSON
+    return lambda report: plain(getattr(report.totals, name))  # plain data, because the journal is JSON
 
 
 def _bytes(name: str) -> Callable[[Report], Any]:
-    """Return the function that reads this figure of the memory from a Report."""
+    """Return the function that reads this memory figure from a Report."""
     return lambda report: getattr(report.memory.figures, name)
 
 
 def _field(report: Report) -> str | None:
-    """Return `427`, `global`, or `7×3`; None if the output has no spatial axis or the field is unknown."""
+    """Return, for example, `427`, `global` or `7×3`; None if the output has no receptive field."""
     try:
         sizes = report.receptive_field("").size
     except CnncostError:
@@ -50,12 +50,12 @@ def _field(report: Report) -> str | None:
 
 
 _MEANINGS = {"macs": "multiply-accumulates of forward", "flops": "floating-point operations of forward"}
-"""Meanings that say "of forward": a sweep has columns with these figures of a training step, too."""
-_COLUMNS = {  # the figures that every table of a report shows
+"""Meanings that say "of forward", because a sweep may also have these figures of a training step."""
+_COLUMNS = {  # the figures that are shown in every table of a report
     each.name: Figure(each.heading, _MEANINGS.get(each.name, each.meaning), each.look, _total(each.name))
     for each in ALWAYS
 }
-_OWN = {  # figures that only sweeps have as columns
+_OWN = {  # figures that are columns only in sweeps
     "ops": Figure("ops", "ops that forward runs", "count", _total("ops")),
     "weight_bytes": Figure(
         "weights", "bytes of parameters and buffers", "bytes",
@@ -72,28 +72,29 @@ _OWN = {  # figures that only sweeps have as columns
         "FLOPs, step", "floating-point operations of a training step", "count", _total("training_flops"), training=True
     ),
     "activations": Figure(
-        "activations", "bytes of activations that backward needs", "bytes", _bytes("activations"), training=True
+        "activations", "bytes allocated in forward that outlive it in a training step", "bytes", _bytes("activations"),
+        training=True,
     ),
     "training_peak": Figure(
         "peak, step", "bytes alive at the peak of a training step", "bytes", _bytes("training_peak"), training=True
     ),
     "accuracy": Figure(
-        "accuracy", "top-1 in percent, as the model's package states it for these weights and this input", "figure",
+        "accuracy", "top-1 in percent, published by the model's package for these weights and this input", "figure",
         lambda _: None,  # depends on the model's name, not on the Report
     ),
 }  # fmt: skip
 FIGURES: dict[str, Figure] = with_own_figures("sweep", _COLUMNS, _OWN)
-"""By name, in the order of columns."""
+"""All figures by name, in the order of the columns."""
 USUAL = ("params", "macs", "flops", "weight_bytes", "inference_peak")
 """Default columns."""
 LOWER = {each.name for each in ALWAYS if each.bounded}
-"""Figures that are lower bounds if ops without a rule are missing."""
+"""Names of the figures that are lower bounds if ops without a rule are missing."""
 LOOSE = {each.name: each.heading for each in ALWAYS if each.loose}
-"""Figures, with their headings, that are neither bound then, and are left out."""
+"""Headings, by name, of the figures that are then neither a lower nor an upper bound, and therefore omitted."""
 
 
 def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the requested columns in the order of `FIGURES`; `all` stands for all, no names for the default ones.
+    """Return the requested columns in the order of `FIGURES`; `all` selects all, and no names the default columns.
 
     Raises:
         InputError: a name is not that of a figure.
@@ -104,6 +105,6 @@ def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(FIGURES)
     for name in names:
         if name not in FIGURES:
-            near = suggestion(name, FIGURES) or f"; expected of {', '.join(FIGURES)}, or all"
+            near = suggestion(name, FIGURES) or f"; expected one of {', '.join(FIGURES)}, or all"
             raise InputError(f"sweep: no column {name!r}{near}")
     return tuple(name for name in FIGURES if name in names)

@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 from cnncost.errors import InputError
 
 MOST = 1_000_000
-"""Number of points above which a grid has to be confirmed."""
+"""Maximum number of points of a grid that needs no confirmation."""
 _MOST_IN_TASK = 32
-"""Maximum number of points of a task; a model is built once per task."""
+"""Maximum number of points in a task; a model is built once per task."""
 
 
 class Axis(NamedTuple):
-    """One axis of the grid: one or several variables that vary together, and their values in order.
+    """An axis of the grid: one or several variables that vary together, and their values in order.
 
     Attributes:
-        variables: as for `cnncost.formula`: `batch`, `height`, `ids.1`, a keyword of the factory.
-        values: a size for each of the variables.
+        variables: names as for `cnncost.formula`: `batch`, `height`, `ids.1`, a keyword of the factory.
+        values: each with one size per variable.
     """
 
     variables: tuple[str, ...]
@@ -35,10 +35,10 @@ class Point(NamedTuple):
     """A point of a grid.
 
     Attributes:
-        at: its index, from 0, in the order of the grid.
+        at: the point's index, from 0, in the order of the grid.
         model: the model's name.
         dtype: dtype of parameters and inputs; None: the model's own.
-        sizes: a size for each variable, in the order of the axes.
+        sizes: one size per variable, in the order of the axes.
     """
 
     at: int
@@ -49,14 +49,14 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """What to analyze, and which figures of each point: plain data, which can be sent to other processes.
+    """What to analyze, and the figures to compute for each point, as plain data that can be sent to other processes.
 
     Attributes:
-        models: names without patterns, in order, each once.
-        axes: what varies; the last changes fastest.
-        dtypes: dtypes; None stands for the models' own.
-        columns: names of figures, of `figures.FIGURES`.
-        devices: names of devices; each is a column of predicted seconds.
+        models: distinct names without wildcards, in order.
+        axes: what varies; the last axis changes fastest.
+        dtypes: dtypes of parameters and inputs; None stands for the models' own.
+        columns: names of figures in `figures.FIGURES`.
+        devices: names of devices; each gets a column of predicted seconds.
         inputs: shape strings as for `--input`.
         model_args: keyword arguments of all factories.
         autocast: as for `analyze`.
@@ -79,10 +79,10 @@ class Grid:
         if twice is not None:
             raise InputError(f"sweep: {twice} varies in two axes of the grid; name it once")
         if both := sorted({*names} & {*self.model_args}):
-            raise InputError(f"sweep: {both[0]} varies, and --model-args sets it, too; leave out one of them")
+            raise InputError(f"sweep: {both[0]} varies, but --model-args also sets it; leave out one of the two")
         for axis in self.axes:
             if not axis.values or len(set(axis.values)) < len(axis.values):
-                what = "its sizes" if not axis.values else "each size once"
+                what = "at least one size" if not axis.values else "each size only once"
                 raise InputError(f"sweep: {'+'.join(axis.variables)}: expected {what}")
         if not self.models:
             raise InputError("sweep: expected models, such as 'timm:resnet*' or lenet5")
@@ -94,7 +94,7 @@ class Grid:
 
     @property
     def combinations(self) -> int:
-        """Number of combinations of sizes: the points of one model in one dtype."""
+        """Number of combinations of sizes, which is the number of points of one model in one dtype."""
         return prod(len(axis.values) for axis in self.axes)
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class Grid:
 
         Args:
             without: indices of points to leave out.
-            most: maximum number of points of a task.
+            most: maximum number of points in a task.
         """
         task: list[Point] = []
         for point in self.points():
@@ -132,9 +132,9 @@ class Grid:
         return self.digest()
 
     def for_workers(self) -> Grid:
-        """Return a small copy for workers, which get points separately: one model, one size per axis, and the key."""
+        """Return a small copy, with one model and one value per axis but the same key: points are sent separately."""
         small = replace(self, models=self.models[:1], axes=tuple(Axis(a.variables, a.values[:1]) for a in self.axes))
-        # fills the cached_property, which is pickled with the fields: the copy's own digest would differ
+        # sets the cached property, which is pickled with the fields: the copy's own digest would differ
         small.__dict__["key"] = self.key
         return small
 

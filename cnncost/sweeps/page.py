@@ -1,4 +1,4 @@
-"""The interactive page of a sweep: its table, and data for the page's JavaScript."""
+"""The interactive page of a sweep: its table, and the data for the page's JavaScript."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from cnncost.sweeps.figures import FIGURES
 from cnncost.sweeps.table import Table, document
 
 MOST = 2000
-"""Maximum number of rows of the table that is shown without scripts."""
+"""Maximum number of rows of the static table."""
 _LOOKS = {"number": "figure"} | {look: look for look in ("count", "bytes", "seconds", "ratio", "share")}
-"""The page's name for the format of a column, by the column's kind; all other kinds are text."""
+"""The page's name for a column's format, by the column's kind; all other kinds are text."""
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
-"""Words in the name of a joined column that say that more is better."""
+"""Words in a joined column's name which mean that more is better."""
 
 
 def page(result: Table) -> Document:
-    """Return the document, with its table cut to `MOST` rows, and data for the page's JavaScript."""
+    """Return the document, with its table cut to `MOST` rows, and the data for the page's JavaScript."""
     plain = document(result)
     return replace(plain, parts=tuple(map(_cut, plain.parts)), page_data=page_data(result))
 
 
 def page_data(result: Table) -> Json:
-    """Return rows by column, the axes, and the Pareto front of each batch size."""
+    """Return the data for the page's JavaScript: rows by column, the axes drawn first, and the batch sizes.
+
+    If there are several batch sizes, each has a Pareto front of its own.
+    """
     records = [*result.records()]
     figures = [*_figures(result, records)]
     numeric = [figure.name for figure in figures if figure.numeric]
@@ -50,23 +53,23 @@ def page_data(result: Table) -> Json:
 def _cut(part: Part) -> Part:
     if not isinstance(part, TablePart) or len(part.rows) <= MOST:
         return part
-    caption = f"{MOST:,} of {len(part.rows):,} rows are in this table; with scripts the page shows all, and CSV has all"
+    caption = f"{MOST:,} of {len(part.rows):,} rows are in this table; with JavaScript the page shows all, as does CSV"
     return replace(part, rows=part.rows[:MOST], caption=caption)
 
 
 def _names(result: Table, records: list[dict[str, Any]]) -> list[str]:
-    """Return a distinct name for each row: the model, and the values that vary."""
+    """Return a distinct name for each row: the model and the values that vary."""
     varied = [name for name in _grid_columns(result) if len({record[name] for record in records}) > 1]
     return [" ".join([record["model"], *(f"{name}={record[name]}" for name in varied)]) for record in records]
 
 
 def _grid_columns(result: Table) -> list[str]:
-    """Return the columns of the grid's values, between the columns model and input."""
+    """Return the columns of the grid's values: those between `model` and `input`."""
     return list(result.names[1 : result.names.index("input")])
 
 
 def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
-    """Yield all columns that are not empty, except the model's name."""
+    """Yield the columns with values, except model, input and lower bounds, and trace if all rows are static."""
     bounds = [frozenset((record["lower_bound"] or "").split()) for record in records]
     grid_columns = _grid_columns(result)
     for column in result.columns:
@@ -83,7 +86,10 @@ def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
 
 
 def _better(column: Column) -> str:
-    """Return `less` for a cost, `more` for an accuracy, and for a joined column what its name says, or empty."""
+    """Return which values are better: `less` for a cost, `more` for an accuracy; by name for a joined column, or empty.
+
+    Ratios and shares have no better direction.
+    """
     if column.name == "accuracy":
         return "more"
     if column.name in FIGURES and column.kind in {"ratio", "share"}:

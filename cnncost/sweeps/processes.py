@@ -1,4 +1,4 @@
-"""Worker processes that answer calls; one that dies, takes too long or uses much memory is replaced."""
+"""Worker processes that answer calls; a process that dies, takes too long or uses much memory is replaced."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Call: TypeAlias = "tuple[Any, ...]"
 _MAX_CALLS = 200
 """Number of calls after which a process is replaced: imported code and caches grow with each model."""
 _MAX_RESIDENT = 3 * 2**29
-"""Resident bytes above which a process is replaced: 1.5 GiB, of which torch and a model library take a third."""
+"""Resident bytes above which a process is replaced: 1.5 GiB, a third of it for torch and a model library."""
 _DESCRIPTORS = 16
-"""Open files for which there must be room to start a process: loky's pipes are 7, and others are open meanwhile."""
+"""File descriptors that must be free to start a process: loky's pipes need 7, and others are open meanwhile."""
 _TICK = 1.0
-"""Seconds between checks of the time limit while no answer arrives."""
+"""Maximum number of seconds between checks of the time limit."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 
 
@@ -36,7 +36,7 @@ class Ended(NamedTuple):
 
     Attributes:
         why: which of the two.
-        seconds: the time limit.
+        seconds: the time limit; None if the process died.
     """
 
     why: Literal["died", "late"]
@@ -44,21 +44,21 @@ class Ended(NamedTuple):
 
     def __str__(self) -> str:
         if self.why == "late":
-            return f"not done in {self.seconds:g} s, and ended"
-        return "the process that analyzed it died, twice: too little memory, or a crash"
+            return f"not done in {self.seconds:g} s; its process was killed"
+        return "the process that analyzed it died twice: too little memory, or a crash"
 
 
 class Processes:
     """A pool of processes, started as needed, each with one call at a time.
 
-    Each process is a loky pool (joblib's) of its own, so that it is known which call a process that died had.
+    Each process is a loky pool (joblib's) of its own, so that the call of a process that died is known.
 
     Args:
         most: maximum number of processes.
-        seconds: wall-clock limit for a call, counted from when its process is ready; None: no limit.
+        seconds: wall-clock limit for a call, from when its process is ready; None: no limit.
         ready: called first in each process; its time does not count as a call's. What it and the calls print goes to
             standard error.
-        grown: called in the process after each call: whether to replace it; None: by the memory that it uses.
+        grown: called in the process after each call; returns whether to replace the process. None: its memory decides.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Processes:
         whose process died is repeated once at the end, when no other process uses memory.
 
         Raises:
-            Exception: an exception of the function.
+            Exception: the function raised it.
         """
         queue, again = iter(tasks), list[Call]()
         try:
@@ -92,7 +92,7 @@ class Processes:
                     else:
                         yield call, answer
             if again:
-                self.end(self._all[1:])  # so that one process has the whole memory
+                self.end(self._all[1:])  # leaves all memory to one process
             for call in again:
                 self._all[0].remaining = iter((call,))
                 self._all[0].start_next(function)
@@ -107,7 +107,7 @@ class Processes:
     def _hand_out(self, function: Callable[..., Any], queue: Iterator[Iterable[Call]]) -> None:
         """Give a task to each idle process, and start further processes for the remaining tasks."""
         for i in range(self.most):
-            while i == len(self._all) or self._all[i].call is None:  # a task without calls leaves it idle
+            while i == len(self._all) or self._all[i].call is None:  # a task without calls leaves the process idle
                 task = next(queue, None)
                 if task is None:
                     return
@@ -117,9 +117,9 @@ class Processes:
                 self._all[i].start_next(function)
 
     def _answers(self, busy: list[_Process], function: Callable[..., Any]) -> Iterator[tuple[Call, Any]]:
-        """Yield the answers that have arrived, or `Ended`; before that, each process starts its next call."""
+        """Yield the answers that have arrived, or `Ended`, each after its process has started the next call."""
         with warnings.catch_warnings():
-            # loky's, about a process that it replaces because of its memory
+            # loky warns about a process that it replaces because of its memory
             warnings.filterwarnings("ignore", message="A worker stopped")
             wait([each.awaited for each in busy], _TICK, FIRST_COMPLETED)
         for process in busy:
@@ -131,7 +131,7 @@ class Processes:
             yield call, answer.value if isinstance(answer, _Answer) else answer
 
     def _replaced(self, process: _Process) -> _Process:
-        """Replace a process by a new one, which goes on with its task."""
+        """Replace a process with a new one, which continues its task."""
         i = self._all.index(process)
         process.end()
         self._all[i] = fresh = self._make()
@@ -139,7 +139,7 @@ class Processes:
         return fresh
 
     def end(self, which: list[_Process] | None = None) -> None:
-        """Kill some processes, even in the middle of a call; None: all, and restore the limit of open files."""
+        """Kill processes, even during a call. None: kill all, and restore the limit of open files."""
         for process in list(self._all if which is None else which):
             process.end()
             self._all.remove(process)
@@ -154,7 +154,7 @@ class Processes:
 
 
 class _OpenFiles:
-    """The soft limit of this process's open files, raised while a pool needs more; child processes inherit it."""
+    """The soft limit of this process's open files, raised while a pool needs more. Child processes inherit it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -162,14 +162,14 @@ class _OpenFiles:
         self._before, self._raised = 0, 0
 
     def allow(self, pool: Processes, processes: int) -> None:
-        """Raise the limit, as far as this process is allowed to, if that many processes may need more open files."""
+        """Raise the limit, as far as this process may, if this many processes may need more open files."""
         try:
             from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
         except ImportError:  # not on Windows
             return
         with self._lock:
             (soft, hard), needed = getrlimit(RLIMIT_NOFILE), (processes + 1) * _DESCRIPTORS
-            before = self._before if self._pools and soft == self._raised else soft  # without other pools' raise
+            before = self._before if self._pools and soft == self._raised else soft  # before other pools raised it
             if before == RLIM_INFINITY or before >= needed:
                 return
             raised = max(soft, needed if hard == RLIM_INFINITY else min(needed, hard))
@@ -198,7 +198,7 @@ _OPEN_FILES = _OpenFiles()
 
 
 def _check_descriptors() -> None:
-    """Raise OSError if too few files can be opened to start a process: loky would fail halfway, or in a thread."""
+    """Raise OSError if too few files can be opened to start a process; loky would fail halfway, or in a thread."""
     opened: list[int] = []
     try:
         opened += (os.open(os.devnull, os.O_RDONLY) for _ in range(_DESCRIPTORS))
@@ -234,13 +234,13 @@ class _Process:
             if not isinstance(first, OSError):
                 raise
             raise SweepError(
-                f"sweep: a process can't be started: {first.strerror or first}; take fewer with --jobs 1, or raise the "
+                f"sweep: a process can't be started: {first.strerror or first}; use fewer with --jobs 1, or raise the "
                 "limit: ulimit -n for open files, ulimit -u for processes"
             ) from error
-        except AssertionError:  # multiprocessing's: a daemonic process can't have children
+        except AssertionError:  # from multiprocessing: a daemonic process can't have children
             raise SweepError(
-                "sweep: a worker that is a daemon can't have the process that a limit of time needs; start Dask's "
-                "workers by --no-nanny, or with DASK_DISTRIBUTED__WORKER__DAEMON=False"
+                "sweep: a time limit needs a child process, which a daemonic worker can't have; start Dask's "
+                "workers with --no-nanny, or with DASK_DISTRIBUTED__WORKER__DAEMON=False"
             ) from None
         self._future: Future[tuple[Any, bool]] | None = None
         self.call: Call | None = None
@@ -252,12 +252,12 @@ class _Process:
         self._since = time.monotonic() if self._started.done() else 0.0  # 0: `answer` sets it once the process is ready
         if self.call is not None:
             self._calls_left -= 1
-            with suppress(BrokenProcessPool):  # the process has died: `answer` returns that
+            with suppress(BrokenProcessPool):  # the process has died: `answer` will say so
                 self._future = self._pool.submit(_call, function, self.call, self._grown)
 
     @property
     def awaited(self) -> Future[Any]:
-        """The future to wait for: the process's start until it is ready, then the answer."""
+        """The future to wait for: the start of the process until it is ready, then the answer."""
         return self._future if self._future is not None and self._started.done() else self._started
 
     def answer(self, seconds: float | None) -> _Answer | Ended | None:
@@ -278,7 +278,7 @@ class _Process:
 
     def end(self) -> None:
         self.call = None
-        with suppress(Empty):  # loky's thread prints a traceback if it finds ids of calls that the shutdown has dropped
+        with suppress(Empty):  # loky's thread would print a traceback for ids of calls that the shutdown drops
             while True:
                 self._pool._work_ids.get_nowait()
         self._pool.shutdown(wait=True, kill_workers=True)
@@ -288,7 +288,7 @@ def _begin(ready: Callable[[], Any] | None, parent: int) -> None:
     """Initialize a process: let it end with its parent, send its output to standard error, and call `ready`."""
     end_with_parent(parent)
     sys.stdout.flush()
-    os.dup2(2, 1)  # output of models, also of C code: standard output is for the sweep's rows
+    os.dup2(2, 1)  # also redirects what models' C code prints: standard output is for the sweep's rows
     if ready is not None:
         ready()
 
@@ -308,7 +308,7 @@ def _holds_much() -> bool:
 def resident() -> int:
     """Return the resident bytes of this process; 0 if the system doesn't report them."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # fast, as it runs after every call
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # fast: runs after every call
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0

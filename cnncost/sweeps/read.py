@@ -1,4 +1,4 @@
-"""Reads a grid from plain data: command-line options, a dict in Python, or a file in TOML or YAML."""
+"""Reads a grid from plain data: command-line options, a dict in Python, or a TOML or YAML file."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def from_data(models: Sequence[str], data: Mapping[str, Any]) -> Grid:
 
     Args:
         models: names, or patterns of names such as `timm:resnet*`.
-        data: a value for some of `KEYS`: `input_size`: sizes such as 224 or "160x224"; `batch`: ints; `vary`:
+        data: values for some of `KEYS`: `input_size`: sizes such as 224 or "160x224"; `batch`: ints; `vary`:
             variables with their sizes, as for `cnncost.formula`; `dtype`, `device`: names; `columns`: names in
-            `figures.FIGURES`; `models`: as the argument, added to it; the other keys: settings of all models.
+            `figures.FIGURES`; `models`: further models; the other keys: settings for all models.
 
     Raises:
-        InputError: an unknown key, with similar ones, or an invalid value.
-        CnncostError: an unknown model, device, dtype or column, with similar ones.
+        InputError: a key is unknown, or a value is invalid.
+        CnncostError: a model, device, dtype or column is unknown. The message suggests similar names.
     """
     for key in data:
         if key not in KEYS:
-            near = suggestion(str(key), KEYS) or f"; expected of {', '.join(KEYS)}"
+            near = suggestion(str(key), KEYS) or f"; expected one of {', '.join(KEYS)}"
             raise InputError(f"sweep: the grid has no key {key!r}{near}")
     given = {key: value for key, value in data.items() if value is not None}
     devices = tuple(dict.fromkeys(_texts("device", given.get("device", ()))))
@@ -50,7 +50,7 @@ def from_data(models: Sequence[str], data: Mapping[str, Any]) -> Grid:
         raise InputError(f"sweep: model_args: expected a table of keyword arguments, got {model_args!r}")
     if trace not in _TRACES:
         raise InputError(f"sweep: trace: expected {', '.join(_TRACES[:-1])} or {_TRACES[-1]}, got {trace!r}")
-    grid = Grid(  # `_checked` sets the models, of which a Grid must have one
+    grid = Grid(  # a placeholder for the models, which `_checked` sets
         ("",), tuple(axes), _dtypes(given.get("dtype", ())), columns, devices,
         tuple(_texts("input", given.get("input", ()))), dict(model_args), given.get("autocast"), trace,
     )  # fmt: skip
@@ -58,7 +58,7 @@ def from_data(models: Sequence[str], data: Mapping[str, Any]) -> Grid:
 
 
 def from_file(path: str) -> Grid:
-    """Return the grid in a TOML or YAML file with the keys `KEYS`. Raises like `from_data`, with file and line."""
+    """Return the grid in a TOML or YAML file with keys of `KEYS`. Raises like `from_data`, with file and line."""
     text = text_of(Path(path), InputError, "the grid of a sweep")
     if Path(path).suffix.lower() in {".yaml", ".yml"}:
         from cnncost.sweeps.yaml_file import YamlFile, parsed_yaml
@@ -72,13 +72,13 @@ def from_file(path: str) -> Grid:
         return from_data((), data)
     except InputError as error:
         message = str(error).removeprefix("sweep: ")
-        # the key that the message names, for the line; messages write "model" or "models", "column" or "columns"
+        # finds the key that the message is about, for its line; messages say "model" or "models", "column" or "columns"
         key = next((key for key in data if re.search(rf"\b{re.escape(key.removesuffix('s'))}", message)), None)
         raise file.wrong((key,) if key else (), message) from None
 
 
 def _checked(grid: Grid, models: Sequence[str]) -> Grid:
-    """Return the grid with its models, after checking devices and names, so that mistakes show before the sweep."""
+    """Return the grid with its models. Devices and names are checked, so that mistakes show before the sweep."""
     from dataclasses import replace
 
     from cnncost.devices import find
@@ -90,7 +90,7 @@ def _checked(grid: Grid, models: Sequence[str]) -> Grid:
     names = dict.fromkeys(name for text in models for name in matching(text))
     for name in [text for text in models if text in names]:
         if source_of(name).saved:
-            raise InputError(f"sweep: {name} is a saved report, of one run; name the model")
+            raise InputError(f"sweep: {name} is a saved report of one run; give the model itself")
     return replace(grid, models=tuple(names))
 
 
@@ -102,15 +102,15 @@ def _dtypes(given: Any) -> tuple[str | None, ...]:
 
 
 def _texts(key: str, given: Any) -> list[str]:
-    """Return one or several strings as a list."""
+    """Return a string or a list of strings as a list."""
     values = [given] if isinstance(given, str) else given
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) and value for value in values):
-        raise InputError(f"sweep: {key}: expected names, as a list of texts, got {given!r}"[:300])
+        raise InputError(f"sweep: {key}: expected a list of names, got {given!r}"[:300])
     return list(values)
 
 
 def _axis(name: str, given: Any, sizes: Callable[[Any], tuple[int, ...]], variables: tuple[str, ...]) -> list[Axis]:
-    """Return the axis for the values of a key; empty if there are none. `sizes` parses one of them."""
+    """Return the axis for the values of a key; empty if there are none. `sizes` parses a value."""
     if given is None or (isinstance(given, (list, tuple)) and not given):
         return []
     values = list(given) if isinstance(given, (list, tuple, range)) else str(given).split(",")
@@ -126,7 +126,7 @@ def _whole(name: str, given: Any) -> int:
     if isinstance(given, str) and re.fullmatch(r"\d{1,12}", given.strip()):
         number = int(given)
     if type(number) is not int or not 1 <= number <= 2**40:
-        raise InputError(f"sweep: {name}: expected whole numbers from 1, such as 8, got {given!r}")
+        raise InputError(f"sweep: {name}: expected whole numbers of at least 1, such as 8, got {given!r}")
     return number
 
 
@@ -151,7 +151,7 @@ def _varied(given: Any) -> list[Axis]:
         given = {name: [value] if type(value) is int else value for name, value in given.items()}
         given = [_text_of(name, value) for name, value in given.items()]
     return [
-        # the variables of `size+side=8,16` have the same sizes
+        # the variables of `size+side=8,16` take the same sizes
         Axis(tuple(each.parts), tuple((size,) * len(each.parts) for size in each.values))
         for each in parse_any_lists(given)
     ]
@@ -166,7 +166,7 @@ def _text_of(name: str, value: Any) -> str:
 
 
 def duration(text: str) -> float:
-    """Return the seconds of `120`, `120s`, `2m` or `1.5h`. Raises InputError."""
+    """Return the seconds in `120`, `120s`, `2m` or `1.5h`. Raises InputError for any other text."""
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*(s|m|h|)", text.strip())
     if found is None or not float(found[1]):
         raise InputError(f"sweep: timeout: expected a time above 0 such as 120s, 2m or 1h, got {text!r}")

@@ -1,6 +1,6 @@
-"""Versions of packages and hashes of files that a sweep's rows depend on besides its grid.
+"""Versions of packages and hashes of files that a sweep's rows depend on, in addition to its grid.
 
-They are part of a journal's digest, so that rows from before and after a change are not mixed.
+They are part of a journal's digest, so that rows from before and after a change are never mixed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _PACKAGES = {"timm:": ("timm",), "torchvision:": ("torchvision",), "hf:": ("tran
 
 
 def stamp(models: Iterable[str]) -> list[str]:
-    """Return versions of cnncost, torch and the models' libraries, and hashes of the models' and the devices' files.
+    """Return versions of cnncost, torch and the models' libraries, and hashes of the models' and devices' files.
 
-    A model in a Python file depends on the files of its folder, whichever of them it imports.
+    For a model in a Python file, all Python files of its folder are included, whether it imports them or not.
     """
     named = list(models)
     packages = sorted({name for model in named for name in _PACKAGES.get(f"{model.partition(':')[0]}:", ())})
@@ -36,7 +36,7 @@ def _version(package: str) -> str:
 
 
 def _files(models: list[str]) -> Iterator[Path]:
-    """Yield the files that describe the user's devices and the models."""
+    """Yield the files that define the user's devices and the models."""
     yield own_file()
     for model in models:
         path = Path(model.removeprefix("hf:"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost import units
 from cnncost.errors import MissingPackageError
-from cnncost.render.document import COMPACT, Cell, Column, Document, Narrowing, Row, notes
+from cnncost.render.document import COMPACT, Cell, Column, Document, Narrowing, Note, Notes, Row
 from cnncost.render.document import Table as TablePart
 from cnncost.render.values import Kind
 from cnncost.sweeps.figures import FIGURES
@@ -26,9 +26,9 @@ _LAST_COLUMNS = (
         "lower_bound",
         "lower bounds",
         shown="data",
-        meaning="columns whose figures are lower bounds: they miss ops without a rule",
+        meaning="columns whose figures are lower bounds: ops without a rule, or temporaries, are missing",
     ),
-    Column("trace", "trace", meaning="real: forward was run on values, which its figures depend on"),
+    Column("trace", "trace", meaning="real: forward was run on values, on which the figures depend"),
     Column("note", "note", least=20, meaning="why a column is empty"),
     Column("error", "error", least=20, meaning="why the row has no figures"),
 )
@@ -40,7 +40,7 @@ class Table(NamedTuple):
     Attributes:
         grid: the grid.
         columns: the columns, in order.
-        rows: a value for each column, None where there is none; in the order of the grid.
+        rows: for each point, in the order of the grid, one value per column; None if there is none.
     """
 
     grid: Grid
@@ -59,13 +59,13 @@ class Table(NamedTuple):
         return sum(row[at] is not None for row in self.rows)
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Yield each row as a dict by column."""
+        """Yield each row as a dict by column name."""
         for row in self.rows:
             yield dict(zip(self.names, row, strict=True))
 
 
 def columns(grid: Grid, user_table: Joined | None = None) -> tuple[Column, ...]:
-    """Return the columns: what varies, the figures, columns joined from the user's CSV, and remarks."""
+    """Return the columns: the model, what varies, the figures, columns joined from the user's CSV, and remarks."""
     varied: list[Column] = [Column(name, name, "number") for name in _size_columns(grid)]
     dtype = [Column("dtype", "dtype")] if grid.dtypes != (None,) else []
     figures = [Column(name, FIGURES[name].heading, FIGURES[name].kind, meaning=FIGURES[name].meaning)
@@ -82,19 +82,19 @@ def columns(grid: Grid, user_table: Joined | None = None) -> tuple[Column, ...]:
 
 
 def _kind(values: Sequence[Any]) -> Kind:
-    """Return how a joined column is shown: as text if any value is a text, else unrounded."""
+    """Return how a joined column is shown: as text if any value is a string, otherwise as unrounded numbers."""
     return "text" if any(isinstance(value, str) for value in values) else "figure"
 
 
 def _size_columns(grid: Grid) -> tuple[str, ...]:
-    """Return the column names of the sizes that vary; one that another column has gets the prefix `vary_`."""
+    """Return the column names of the sizes that vary; a name that is already taken gets the prefix `vary_`."""
     taken = {"model", "dtype", "input", "accuracy_of", *FIGURES, *(column.name for column in _LAST_COLUMNS)}
     taken |= {f"seconds_{name}" for name in grid.devices}
     return tuple(f"vary_{name}" if name in taken else name for name in grid.variables)
 
 
 def table(grid: Grid, found: dict[int, dict[str, Any]], user_table: Joined | None = None) -> Table:
-    """Return the table of all rows, in the grid's order. Rows are removed from `found`, to save memory."""
+    """Return the table of all rows in the grid's order. Rows are removed from `found` to save memory."""
     named_columns = columns(grid, user_table)
     joined = {model: values for _, model, values in user_table.rows} if user_table else {}
     sizes, names, rows = _size_columns(grid), [column.name for column in named_columns], []
@@ -123,7 +123,7 @@ def frame(result: Table) -> pd.DataFrame:
 
 
 def check_format(path: str | Path) -> None:
-    """Check that what a file's ending needs is installed. Raises MissingPackageError."""
+    """Check that the packages for a file's format are installed. Raises MissingPackageError if not."""
     from importlib.util import find_spec
 
     if Path(path).suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
@@ -143,7 +143,7 @@ def to_parquet(result: Table) -> bytes:
 
 
 def document(result: Table) -> Document:
-    """Return the table for all other formats; empty columns are shown in CSV and JSON only."""
+    """Return the table as a document, for all other formats; empty columns are shown in CSV and JSON only."""
     used = [any(row[i] is not None for row in result.rows) for i in range(len(result.columns))]
     shown = tuple(
         column if is_used else column._replace(shown="data")
@@ -155,19 +155,19 @@ def document(result: Table) -> Document:
     bounds = used[result.names.index("lower_bound")]
     models, points = len(result.grid.models), len(result.rows)
     title = f"{units.counted(models, 'model')}, {units.counted(points, 'row')}"
-    words = ["≥: a lower bound, as ops without a rule or of unknown temporaries are missing"] if bounds else []
-    words += [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
+    bound = Note("≥ marks lower bounds: ops without a rule, or unknown temporaries, are missing", sign="≥")
+    words = [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
     return Document(
         "sweep", title, facts={"models": models, "failed": result.failed},
         parts=(
             TablePart(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows", narrowing=_NARROWING),
-            notes(*words),
+            Notes((bound, *map(Note, words))),
         ),
     )  # fmt: skip
 
 
 _NARROWING = (COMPACT, Narrowing(gap=1), Narrowing(least=(("model", 24),)), Narrowing(least=(("model", 12),)))
-"""Steps that make the table narrower, tried in order until it fits the terminal."""
+"""Ways to make the table narrower, applied in order until it fits the terminal."""
 
 
 def _marked(result: Table) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The work of one process: analyzes the points of a task; a failure is a row with its reason."""
+"""The work of one process: analyzes the points of a task; a point that fails is a row with the reason."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from cnncost.sweeps.grid import Grid, Point
 from cnncost.sweeps.processes import Ended, Processes
 
 Values = dict[str, Any]
-"""A row: int, float, str or None by column."""
+"""A row: by column, an int, float, str or None."""
 _BUILT: dict[tuple[str, str, str | None], Any] = {}
-"""The model that this process built last, or why it could not be built, by (the grid's key, model, dtype)."""
+"""The sampler of the model that this process built last, or the error message, by (the grid's key, model, dtype)."""
 _ONE_AT_A_TIME = Lock()
-"""Recording patches the whole process, and a cluster's worker may have several threads."""
+"""Held while recording, which patches the whole process: a cluster's worker may have several threads."""
 _THREAD = local()
-"""Of each thread: `processes`, its child process, and `timeout`, the limit that this has."""
+"""Thread-local: `processes`, the thread's child process, and `timeout`, that process's time limit."""
 
 
 def prepare(torch: bool = True) -> None:
-    """Import what every point needs, so that it does not count as a model's time. ONNX files need no torch."""
+    """Import what every point needs, so that the imports don't count as a model's time. ONNX files need no torch."""
     import cnncost.analysis
     import cnncost.laws.samples
 
     if torch:
-        import cnncost.frontends.torch  # noqa: F401  # seconds, where the disk or the processor is busy
+        import cnncost.frontends.torch  # noqa: F401  # takes seconds if the disk or the processor is busy
 
 
 def prepared_for(models: Sequence[str]) -> Callable[[], None]:
@@ -38,15 +38,15 @@ def prepared_for(models: Sequence[str]) -> Callable[[], None]:
 
 
 def rows_of_task(grid: Grid, task: tuple[Point, ...], timeout: float | None = None) -> list[tuple[int, Values]]:
-    """Return (index, row) for each point of a task. Never raises for what a model does.
+    """Return (index, row) for each point of a task. A model's errors become rows and are not raised.
 
     Args:
         grid: what to analyze.
         task: the points.
-        timeout: wall-clock limit for each point in seconds; points then run in a child process, reused later.
+        timeout: wall-clock limit for each point in seconds; if given, points run in a child process, which is reused.
 
     Raises:
-        SweepError: this process, as a daemon, can't have child processes.
+        SweepError: no child process can be started, for example because this process is daemonic.
     """
     if timeout is None:
         with _ONE_AT_A_TIME:
@@ -56,7 +56,7 @@ def rows_of_task(grid: Grid, task: tuple[Point, ...], timeout: float | None = No
 
 
 def _process_of_thread(timeout: float, ready: Callable[[], None]) -> Processes:
-    """Return this thread's child process; a cluster's worker may have several threads."""
+    """Return this thread's child process: a cluster's worker may have several threads."""
     if getattr(_THREAD, "timeout", None) != timeout:
         _THREAD.timeout, _THREAD.processes = timeout, Processes(1, timeout, ready)
     found: Processes = _THREAD.processes
@@ -64,14 +64,14 @@ def _process_of_thread(timeout: float, ready: Callable[[], None]) -> Processes:
 
 
 def row(grid: Grid, point: Point) -> Values:
-    """Return the row of a point. Never raises for what a model does."""
+    """Return the row of a point. A model's errors become rows and are not raised."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a library's warnings about its own models don't help the user
         return _row(grid, point)
 
 
 def row_of_answer(answer: Values | Ended) -> Values:
-    """Return the row of a child process's answer; after a timeout, an error row with the limit in seconds as `late`."""
+    """Return the row for a child process's answer; after a timeout, an error row with the limit (s) as `late`."""
     if not isinstance(answer, Ended):
         return answer
     return {**failed(str(answer)), **({"late": answer.seconds} if answer.why == "late" else {})}
@@ -82,7 +82,7 @@ def _row(grid: Grid, point: Point) -> Values:
         return _analyzed(grid, point)
     except CnncostError as error:
         return failed(" ".join(str(error).split()))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # of a model's own code: the sweep goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # from a model's own code: the sweep continues
         return failed(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
@@ -92,7 +92,7 @@ def failed(reason: str) -> Values:
 
 
 def _analyzed(grid: Grid, point: Point) -> Values:
-    """Return the row of a point. If no training step can be recorded, its columns are None and `note` says why."""
+    """Return the row of a point. If no training step can be recorded, its columns are None, and `note` says why."""
     sampler = _sampler(grid, point)
     training = any(FIGURES[name].training for name in grid.columns)
     remark = ""  # why columns are empty
@@ -124,12 +124,12 @@ def _analyzed(grid: Grid, point: Point) -> Values:
 
 
 def _lower_bounds(report: Any, grid: Grid) -> str | None:
-    """Return the columns with lower bounds, separated by spaces, as ops or temporaries are missing; None if none."""
+    """Return the columns that are lower bounds because ops or temporaries are missing, separated by spaces, or None."""
     totals = report.totals
     found = [name for name in grid.columns if totals.lower_bound and name in LOWER]
     found += [name for name in grid.columns if totals.training_lower_bound and name.startswith("training_")]
     of_memory = [name for name in grid.columns if name in {"inference_peak", "training_peak", "activations"}]
-    if of_memory and report.memory.figures.unseen:  # the memory is only computed if a column needs it
+    if of_memory and report.memory.figures.unseen:  # memory is computed only if a column needs it
         found += of_memory
     if totals.lower_bound:
         found += [f"seconds_{device}" for device in grid.devices]
@@ -137,7 +137,7 @@ def _lower_bounds(report: Any, grid: Grid) -> str | None:
 
 
 def _accuracy(grid: Grid, point: Point, report: Any) -> Values:
-    """Return the published accuracy, if the input is the one it was measured with and only batch and size vary."""
+    """Return the published accuracy; None if the input is not the published one, or more than batch and size varies."""
     from cnncost.sources.names import IMAGE_SIZES, published_accuracy
     from cnncost.sources.sizes import leaves
 
@@ -152,7 +152,7 @@ def _accuracy(grid: Grid, point: Point, report: Any) -> Values:
 
 
 def _predicted(report: Any, device: str) -> tuple[float | None, str]:
-    """Return the seconds of a forward by the roofline, and why there are none."""
+    """Return (the seconds of a forward by the roofline, ""), or (None, the reason)."""
     from cnncost.devices import find
     from cnncost.passes.roofline import roofline
     from cnncost.report.prediction import forward_time
@@ -164,7 +164,7 @@ def _predicted(report: Any, device: str) -> tuple[float | None, str]:
 
 
 def _sampler(grid: Grid, point: Point) -> Any:
-    """Return the sampler of a point's model. It, or the error of building it, is cached for the points that follow."""
+    """Return the sampler of a point's model. The sampler, or the error of building it, is cached for later points."""
     key = (grid.key, point.model, point.dtype)
     if key not in _BUILT:
         _BUILT.clear()
@@ -178,7 +178,11 @@ def _sampler(grid: Grid, point: Point) -> Any:
 
 
 def sampler_of(grid: Grid, model: str, dtype: str | None) -> Any:
-    """Return a sampler of a model of the grid. Raises CnncostError, also for an axis that the model lacks."""
+    """Return a sampler of a model of the grid.
+
+    Raises:
+        CnncostError: the model can't be built, or lacks an axis that varies.
+    """
     from cnncost.laws.samples import Sampler
     from cnncost.laws.variables import VariableRequest
     from cnncost.sources.settings import Settings

@@ -1,4 +1,4 @@
-"""The workers of a sweep: this process, others of this machine, a Dask cluster or Ray, all by joblib."""
+"""The workers of a sweep: this process, other processes of this machine, or a Dask or Ray cluster, run by joblib."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ class WorkerPool:
 
     Args:
         backend: "processes" of this machine, "dask" or "ray".
-        scheduler: address of the Dask scheduler or of the Ray cluster; without one, Ray starts a cluster here.
-        jobs: number of processes, or of simultaneous tasks on a cluster; None: all cores, all workers.
+        scheduler: address of the Dask scheduler or Ray cluster; without one, Ray starts a cluster on this machine.
+        jobs: number of processes, or of simultaneous tasks on a cluster; None: all cores or all workers.
         timeout: wall-clock limit for a point in seconds; None: no limit.
         ready: called first in each process of this machine; its time does not count as a point's.
 
     Attributes:
         processes: the processes of this machine; None: tasks run in this process or on a cluster.
-        streams: whether answers arrive one by one; else those of several tasks arrive together.
+        streams: whether answers arrive one by one; if not, the answers of several tasks arrive together.
         timeout: the argument.
 
     Raises:
-        InputError: an unknown backend, no scheduler for Dask, one for processes, or a timeout that is not above 0.
+        InputError: the backend is unknown, there is no scheduler for Dask or one for processes, `jobs` is below 1, or
+            the timeout is not above 0.
         MissingPackageError: joblib, Dask or Ray is not installed.
-        SweepError: the scheduler can't be reached.
+        SweepError: the scheduler can't be reached or has no workers.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class WorkerPool:
         if jobs is not None and jobs < 1:
             raise InputError(f"sweep: jobs: expected 1 or more, got {jobs}")
         if (backend == "processes" and scheduler is not None) or (backend == "dask" and scheduler is None):
-            wrong = "processes of this machine have no scheduler" if scheduler else "dask needs its scheduler's address"
+            wrong = "local processes need no scheduler" if scheduler else "dask needs its scheduler's address"
             raise InputError(f"sweep: {wrong}; expected --backend dask --scheduler tcp://HOST:8786")
         if timeout is not None and not 0 < timeout < inf:
-            raise InputError(f"sweep: timeout: expected seconds above 0, such as 120, got {timeout:g}")
+            raise InputError(f"sweep: timeout: expected a number of seconds above 0, such as 120, got {timeout:g}")
         self._joblib = _imported("joblib", "joblib")
         self.backend, self.streams, self._jobs, self.timeout = backend, backend != "ray", jobs, timeout
         self._ready = ready
@@ -66,7 +67,7 @@ class WorkerPool:
 
     def _start_processes(self, _: str | None) -> None:
         self.workers, self._parallel_config = self._jobs or os.cpu_count() or 1, {"n_jobs": 1}
-        if self.workers > 1 or self.timeout is not None:  # only from another process can a hanging call be killed
+        if self.workers > 1 or self.timeout is not None:  # a call that hangs can only be killed in another process
             self.processes = Processes(self.workers, self.timeout, self._ready)
             self._close.append(self.processes.end)
 
@@ -81,7 +82,7 @@ class WorkerPool:
         self._close.append(client.close)
         with suppress(Exception):
             client.wait_for_workers(1, timeout=_WAIT)
-        self.workers = len(client.scheduler_info(n_workers=-1)["workers"])  # -1: all, instead of the first five
+        self.workers = len(client.scheduler_info(n_workers=-1)["workers"])  # -1: all, not only the first five
         if not self.workers:
             self.close()
             raise SweepError(f"sweep: the scheduler {scheduler} has no workers; start some: dask worker {scheduler}")
@@ -105,11 +106,11 @@ class WorkerPool:
         self._death_errors = (ray.exceptions.RayError,)
 
     def work(self, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-        """Call a function with each tuple of arguments, taken as workers become free; yields answers in any order.
+        """Call a function with each tuple of arguments as workers become free; yield the answers in any order.
 
         Raises:
-            WorkersDied: a worker died, so that its task has no answer.
-            SweepError: the cluster can't be reached any more.
+            WorkersDied: a worker died, so its task has no answer.
+            SweepError: the cluster can no longer be reached.
         """
         joblib = self._joblib
         options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": f"{2 * self.workers}"}
@@ -125,7 +126,7 @@ class WorkerPool:
             if self.backend == "processes":
                 raise
             raise SweepError(
-                f"sweep: the cluster is gone: {str(error) or type(error).__name__}; the same command resumes"
+                f"sweep: the cluster is gone: {str(error) or type(error).__name__}; the same command resumes the sweep"
             ) from None
 
     def close(self) -> None:
@@ -135,7 +136,7 @@ class WorkerPool:
                 self._close.pop()()
 
     def __enter__(self) -> Self:
-        # if this process does the work, signals keep their default: a handler would wait for a model that hangs in C
+        # if this process does the work, signals keep their defaults: a handler would wait for a model that hangs in C
         if self._close:
             self._ending.enter_context(unwinding())
         self._ending.callback(self.close)
@@ -145,7 +146,7 @@ class WorkerPool:
         self._ending.close()
 
 
-class WorkersDied(Exception):  # noqa: N818  # the runner catches it and goes on
+class WorkersDied(Exception):  # noqa: N818  # caught by the runner, which continues
     """A worker died while it had a task."""
 
 
@@ -162,6 +163,6 @@ def _imported(module: str, extra: str) -> Any:
 def _unreached(what: str, address: str | None, error: BaseException) -> SweepError:
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return SweepError(
-        f"sweep: {what} {address or ''} can't be reached: {reason}; expected an address such as tcp://HOST:8786 of one "
-        "that runs, and the same versions there as here"
+        f"sweep: {what} {address or ''} can't be reached: {reason}; expected the address of a running one, such as "
+        "tcp://HOST:8786, with the same package versions as here"
     )

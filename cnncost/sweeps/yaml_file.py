@@ -1,4 +1,4 @@
-"""Reads a grid in YAML. Sizes and names stay strings: YAML would read 010 as 8, 1:30 as 90 and `no` as False."""
+"""Reads a grid from YAML. Sizes and names remain strings: YAML would read 010 as 8, 1:30 as 90 and `no` as False."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from cnncost.toml_file import Keys, TomlFile
 
 
 class YamlFile(TomlFile):
-    """A YAML file's text, for the line numbers in messages."""
+    """A YAML file's path and text, for the line numbers in messages."""
 
     def place(self, keys: Keys) -> str:
-        """Return `grid.yaml:3`; the file alone if it has no such key."""
+        """Return, for example, `grid.yaml:3`; the path alone if the file has no such key."""
         lines = self.text.splitlines()
         found = [n for n, line in enumerate(lines, 1) if keys and re.match(rf"['\"]?{re.escape(str(keys[0]))}\b", line)]
         return f"{self.path}:{found[0]}" if found else str(self.path)
 
 
 def parsed_yaml(path: Path, text: str) -> dict[str, Any]:
-    """Return the file's mapping; values in `model_args` have YAML's types, all others are strings.
+    """Return the file's mapping; values in `model_args` have YAML's types, all other scalars are strings.
 
     Raises:
         MissingPackageError: PyYAML is not installed.
-        InputError: invalid YAML, not a mapping, or a duplicate key.
+        InputError: the text is not valid YAML or not a mapping, or a key is given twice.
     """
     try:
         yaml = import_module("yaml")
@@ -51,7 +51,7 @@ def parsed_yaml(path: Path, text: str) -> dict[str, Any]:
 
 
 def _check_keys(path: Path, node: Any) -> None:
-    """Raise InputError for a duplicate key in a mapping, of which YAML would silently take the last."""
+    """Raise InputError for a duplicate key in a mapping; PyYAML would silently use the last one."""
     if node.id == "sequence":
         for each in node.value:
             _check_keys(path, each)
@@ -59,6 +59,6 @@ def _check_keys(path: Path, node: Any) -> None:
         seen = set[str]()
         for key, value in node.value:
             if key.value in seen:
-                raise InputError(f"{path}:{key.start_mark.line + 1}: a second {key.value}; keep one")
+                raise InputError(f"{path}:{key.start_mark.line + 1}: more than one {key.value}; keep one")
             seen.add(str(key.value))
             _check_keys(path, value)

@@ -3,10 +3,10 @@
     model ──▶ Graph ──rules of a peer──▶ predicted count of the peer ─┐
       └─────▶ the peer itself ─────────▶ its actual count ────────────┴─▶ explained, or not
 
-The other tools ("peers") are fvcore's `FlopCountAnalysis` and torch's `FlopCounterMode`. Rules taken from a peer's
-source predict, from cnncost's own Graph, what the peer counts for each op. A difference is explained only if the
-prediction equals the peer's number exactly, for each of the peer's ops; the rest is reported as unexplained, with
-its op and amount.
+The other tools ("peers") are fvcore's `FlopCountAnalysis` and torch's `FlopCounterMode`, or onnx-tool for an ONNX file.
+Rules taken from a peer's source code predict, from cnncost's own Graph, what the peer counts for each op. Differences
+are explained only if the prediction for each of the peer's ops equals its count exactly; otherwise the remainder is
+reported as unexplained, with the op and the amount.
 """
 
 from cnncost.verify.result import Explanation, PeerCount, Unexplained, Verification

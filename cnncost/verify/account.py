@@ -1,4 +1,4 @@
-"""Sums the predicted count of a peer and compares it with the actual count."""
+"""Sums a peer's predicted count and compares it with the actual count."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cnncost.verify.result import Explanation, Unexplained
 
 
 class Expected(NamedTuple):
-    """A peer's predicted count for an op.
+    """A peer's predicted count for a node.
 
     Attributes:
-        op: the peer's op under which it counts the node; empty if it doesn't count it.
-        amount: the count, in the peer's unit.
-        why: the peer's rule in words. Ops of one kind with the same `why` share a row of the result.
+        op: the peer's name for the op under which it counts the node; empty if it doesn't count the node.
+        amount: the count in the peer's unit.
+        why: the peer's rule in words. Nodes of one kind with the same `why` share a row of the result.
     """
 
     op: str
@@ -28,7 +28,7 @@ Rule: TypeAlias = Callable[[Node], Expected]
 
 
 class Whole(NamedTuple):
-    """A composite op that the peer counts as one, while the Graph has its component nodes."""
+    """A composite op that the peer counts as one op, while the Graph has its parts as nodes."""
 
     op: str
     nodes: tuple[Node, ...]
@@ -56,13 +56,13 @@ class Account:
             self._enter(node.spec.kind, expected, sign, sign * self._ours(node), sign * expected.amount)
 
     def add_whole(self, whole: Whole) -> None:
-        """Replace the nodes of a composite op, added before, by the op itself."""
+        """Replace the nodes of a composite op, which were added before, with the op itself."""
         self.add(whole.nodes, sign=-1)
         ours = sum(self._ours(node) for node in whole.nodes)
         self._enter(whole.op, whole.expected, 1, ours, whole.expected.amount)
 
     def add_as(self, nodes: Sequence[Node], expected: Expected) -> None:
-        """Add nodes of one kind for which only the sum is predicted."""
+        """Add nodes of one kind for which only the sum of their counts is predicted."""
         self._enter(nodes[0].spec.kind, expected, len(nodes), sum(map(self._ours, nodes)), expected.amount)
 
     def _enter(self, kind: str, expected: Expected, times: int, ours: int, theirs: int) -> None:
@@ -81,6 +81,6 @@ class Account:
         return tuple(sorted(rows, key=lambda row: (-max(row.ours, row.theirs), row.op, row.why)))
 
     def unexplained(self, by_op: Mapping[str, int]) -> tuple[Unexplained, ...]:
-        """Return the peer's ops whose actual count differs from the predicted one."""
+        """Return the peer's ops whose actual count differs from the prediction."""
         differences = {op: by_op.get(op, 0) - self._predicted[op] for op in {*by_op, *self._predicted}}
         return tuple(Unexplained(op, amount) for op, amount in sorted(differences.items()) if amount)

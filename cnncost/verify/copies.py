@@ -1,7 +1,6 @@
-"""Copies of a model for peers to run, so that the user's model is never modified.
+"""Copies a model for peers to run, so that the user's model is never modified.
 
-A peer registers hooks on modules and may run a real forward, in which modules such as batch norms and caches update
-their own state.
+Peers register hooks on modules and may run a real forward, in which modules such as caches update their state.
 """
 
 from __future__ import annotations
@@ -26,31 +25,31 @@ Nest: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def on_meta(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a meta tensor like this one."""
+    """Return a meta tensor with this tensor's shape, strides and dtype."""
     return torch.empty_like(tensor, device=META)
 
 
 def parameters_on_meta(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a meta tensor for a parameter; other tensors keep their data, because forward may read them."""
+    """Return a meta tensor for a parameter; a copy with data for other tensors, because forward may read them."""
     return on_meta(tensor) if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
 
 
 def on_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a CPU tensor with data: its own, or zeros if it has none."""
+    """Return a CPU copy with the tensor's data, or zeros if it has none."""
     if tensor.is_meta:
         return torch.zeros(tensor.shape, dtype=tensor.dtype)
     return tensor.detach().to("cpu", copy=True)
 
 
 def copied(model: nn.Module, place: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
-    """Return a copy of the model in eval mode, each of its tensors replaced by `place(tensor)`.
+    """Return a copy of the model in eval mode, with each tensor replaced by `place(tensor)`.
 
-    Tied tensors stay tied. No tensor data is copied except by `place`.
+    Tied tensors remain tied. Tensor data is copied only by `place`.
 
     Raises:
         InputError: an attribute of a module can't be copied.
     """
-    made: dict[int, Any] = {}  # deepcopy's memo: it takes these for the copies of the tensors
+    made: dict[int, Any] = {}  # deepcopy's memo: deepcopy uses these as the copies of the tensors
     for module in model.modules():
         for tensor in _tensors_of_module(module):
             if id(tensor) not in made:
@@ -59,13 +58,13 @@ def copied(model: nn.Module, place: Callable[[torch.Tensor], torch.Tensor]) -> n
         return copy.deepcopy(model, made).eval()
     except Exception as error:
         raise InputError(
-            f"verify: the model can't be copied, and the other tools must not change the original: "
+            f"verify: the model can't be copied, which is necessary because the other tools might change it: "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
 def _tensors_of_module(module: nn.Module) -> Iterator[torch.Tensor]:
-    """Yield parameters, buffers, and tensors in plain attributes or in containers in them."""
+    """Yield a module's parameters and buffers, and the tensors in its other attributes, also within containers."""
     for table in tables_of(module):
         yield from (t for t in table.values() if t is not None)
     for name, value in vars(module).items():
@@ -91,9 +90,9 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
 
 
 class Arguments:
-    """Forward's arguments as a flat list of tensors plus the nested containers to put them back into.
+    """Forward's arguments as a flat tuple of tensors, and the nested containers into which to put them back.
 
-    Integer tensors that the user passed with values (lengths, indices) keep them; others are zeros.
+    The user's values, such as lengths and indices, are used by `with_values` and `on_cpu`.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -102,22 +101,22 @@ class Arguments:
         self.flat: tuple[torch.Tensor, ...] = tuple(tensors(self._nest))
 
     def with_values(self) -> tuple[torch.Tensor, ...]:
-        """Return meta tensors, except for those that the user passed with values."""
+        """Return the tensors that the user passed with values as they are, and all others as meta tensors."""
         return tuple(self._data.get(id(t), t) for t in self.flat)
 
     def on_cpu(self) -> tuple[torch.Tensor, ...]:
-        """Return the tensors with data, on the CPU."""
+        """Return CPU tensors with data: the user's values, or zeros."""
         return tuple(on_cpu(self._data.get(id(t), t)) for t in self.flat)
 
     def nested(self, flat: tuple[torch.Tensor, ...]) -> Nest:
-        """Return positional and keyword arguments that contain these tensors."""
+        """Return the positional and keyword arguments with these tensors in them."""
         rest = iter(flat)
         args, kwargs = _filled(self._nest, rest)
         return args, kwargs
 
 
 def _filled(nest: Any, rest: Iterator[torch.Tensor]) -> Any:
-    """Return the nested containers with the next tensors of `rest` in place of theirs."""
+    """Return the nested containers with their tensors replaced by the next ones of `rest`."""
     if isinstance(nest, torch.Tensor):
         return next(rest)
     if isinstance(nest, dict):
@@ -132,9 +131,9 @@ def _filled(nest: Any, rest: Iterator[torch.Tensor]) -> Any:
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Context manager in which attention and encoder layers run unfused, as separate ops.
+    """Context manager in which attention and encoder layers run as separate ops.
 
-    Torch takes the fused path in eval mode without grad; no counter sees the ops inside it.
+    In eval mode without grad, torch takes a fused path, in which no counter sees the ops.
     """
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -145,5 +144,5 @@ def unfused() -> Iterator[None]:
 
 
 def autocast_of_peers(autocast: Autocast | None) -> AbstractContextManager[Any]:
-    """Return a context manager that switches on the autocast of a run on values; None: it does nothing."""
+    """Return a context manager that enables this autocast; for None, one that does nothing."""
     return nullcontext() if autocast is None else torch.autocast(autocast.device, autocast.dtype)

@@ -1,4 +1,4 @@
-"""Counts a model with fvcore's `FlopCountAnalysis`: a real forward, with real weights, under torch's jit tracer."""
+"""Counts a model with fvcore's `FlopCountAnalysis`: a real forward with real weights under torch's jit tracer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EINSUM = "aten::einsum"
 
 
 class Counted(NamedTuple):
-    """fvcore's result, and the composite ops in its trace that the Graph has as separate nodes."""
+    """fvcore's result, and the composite ops in its trace that the Graph records as separate nodes."""
 
     by_op: dict[str, int]
     unsupported: dict[str, int]
@@ -41,8 +41,8 @@ class Counted(NamedTuple):
 def count(model: nn.Module, arguments: Arguments, graph: Graph, autocast: bool = False) -> PeerCount:
     """Return fvcore's count of a copy of the model, with differences explained from the Graph, or why it failed.
 
-    With `autocast`, all matrix products are compared as one sum: the Graph then has the parts of composite products, of
-    which each is cast, while fvcore's trace has them whole.
+    With `autocast`, all matrix products are compared as one sum, because composite products are then whole in fvcore's
+    trace but decomposed in the Graph, where each part is cast.
     """
     about = PeerCount("fvcore", "", "MAC", "FlopCountAnalysis of a real forward on the CPU")
     try:
@@ -55,7 +55,7 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph, autocast: bool =
         counted = _count(analysis, model, arguments, {op_name(node) for node in graph.nodes})
     except MissingPackageError as error:
         return replace(about, failure=str(error))
-    except Exception as error:  # noqa: BLE001  # whatever fvcore, the tracer or the model raises is the result
+    except Exception as error:  # noqa: BLE001  # any error of fvcore, the tracer or the model is part of the result
         return replace(about, failure=reason(error))
     account = _account(graph, counted.composites, family if autocast else str)  # str: the op's own name
     by_family: Counter[str] = Counter()
@@ -68,7 +68,7 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph, autocast: bool =
 
 
 def _analysis() -> Any:
-    """Return fvcore's analysis class, imported on use. Raises MissingPackageError."""
+    """Import and return fvcore's analysis class. Raises MissingPackageError if that fails."""
     try:
         from fvcore.nn import FlopCountAnalysis
     except ImportError as error:
@@ -94,14 +94,17 @@ def _count(analysis: Any, model: nn.Module, arguments: Arguments, known: set[str
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Disable grad (the count doesn't depend on it, and it would keep all activations alive) and warnings."""
+    """Context manager that disables warnings, fused paths, and grad, which would keep all activations alive.
+
+    It restores the random state at the end.
+    """
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns about itself and the model
         yield
 
 
 def _watched_einsum(observed: list[TracedOp]) -> Callable[[list[Any], list[Any]], Any]:
-    """Return fvcore's formula for einsum, wrapped to record the op, too."""
+    """Return fvcore's formula for einsum, wrapped so that the op is recorded as well."""
     from fvcore.nn.jit_handles import einsum_flop_jit
 
     def handle(inputs: list[Any], outputs: list[Any]) -> Any:
@@ -112,11 +115,11 @@ def _watched_einsum(observed: list[TracedOp]) -> Callable[[list[Any], list[Any]]
 
 
 def _recording_subclass(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
-    """Return a subclass of the analysis that also records ops with neither a formula in fvcore nor a node in the Graph.
+    """Return a subclass of the analysis that records ops with neither a formula in fvcore nor a node in the Graph.
 
     Args:
         analysis: fvcore's class.
-        observed: the list to which ops are appended.
+        observed: the list to which these ops are appended.
         known: names of the Graph's ops.
     """
 
@@ -131,7 +134,7 @@ def _recording_subclass(analysis: Any, observed: list[TracedOp], known: set[str]
 
 
 def _name_in_graph(kind: str) -> str:
-    """Convert a jit name to the form of `op_name`: `aten::relu_` → `relu_`, `my_lib::my_op` → `my_lib.my_op`."""
+    """Return a jit name as `op_name` would write it: `aten::relu_` → `relu_`, `my_lib::my_op` → `my_lib.my_op`."""
     space, _, name = kind.partition("::")
     return name if space == "aten" else f"{space}.{name}"
 
@@ -145,14 +148,14 @@ class _Flat(nn.Module):
         self._nested = arguments.nested
 
     def forward(self, *flat: torch.Tensor) -> Any:
-        """Call the model with these tensors in its arguments."""
+        """Call the model with these tensors in its arguments; return the tensors of the result."""
         args, kwargs = self._nested(flat)
         result = self.model(*args, **kwargs)
         return tuple(tensors(result)) or result
 
 
 def _account(graph: Graph, composites: tuple[TracedOp, ...], grouped: Callable[[str], str]) -> Account:
-    """Return fvcore's predicted count; `grouped` returns the name under which one of its ops is compared."""
+    """Return fvcore's predicted count; `grouped` returns the name under which an op of fvcore's is compared."""
 
     def rule_for(node: Node) -> Expected:
         found = expected(node)

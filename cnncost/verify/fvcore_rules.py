@@ -1,8 +1,8 @@
 """Predicts fvcore's `FlopCountAnalysis` for an op. Source: fvcore/nn/jit_handles.py and flop_count.py.
 
-fvcore counts one per multiply-accumulate of the products it knows, a few per element of norms and resizing, and
-nothing for all other ops. It sees the same composite ops as cnncost's Graph, except for a few that `einsum` and
-`trace` handle.
+fvcore counts one per multiply-accumulate of the products it knows, a few per element of norms, resizing and adaptive
+pooling, and nothing for all other ops. It sees the same composite ops as cnncost's Graph, except for a few, which
+`einsum` and `trace` handle.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NO_MACS = "; it has no MACs"
 
 
 def expected(node: Node) -> Expected:
-    """Return fvcore's predicted number for a node."""
+    """Return fvcore's predicted count for a node."""
     name = op_name(node)
     rule = _RULES.get(name)
     if rule is not None:
@@ -33,7 +33,7 @@ def expected(node: Node) -> Expected:
 
 
 def family(op: str) -> str:
-    """Return the name under which an op is compared if composite products may be decomposed."""
+    """Return the name under which an op is compared if composite products may be decomposed in the Graph."""
     return "matrix products" if op in _PRODUCTS else op
 
 
@@ -49,14 +49,14 @@ def _product(name: str, node: Node) -> Expected:
 
 
 def _matmul(name: str, node: Node) -> Expected:
-    """x: *,M,K; y: *,K,N. fvcore's formula is |x|·N, whatever the batch of y."""
+    """x: *,M,K; y: *,K,N. fvcore's formula is numel(x)·N, whatever the batch of y."""
     x, y = node.spec.inputs[:2]
     return Expected(name, x.numel * y.shape[-1], "1 per MAC, but with the batch of the first operand alone")
 
 
 def _batch_norm(name: str, node: Node) -> Expected:
-    """In eval mode fvcore assumes scale and shift only, unless there are no running statistics."""
-    affine = bool(node.spec["affine"])  # counts as one more per element
+    """In eval mode, fvcore assumes only scale and shift, unless there are no running statistics."""
+    affine = bool(node.spec["affine"])  # adds one per element
     if node.spec["statistics"]:
         return _per_normed(name, node, 4 + affine, "batch norm by the data's statistics")
     return _per_normed(name, node, 1 + affine, "batch norm")
@@ -95,16 +95,17 @@ _RULES: dict[str, Callable[[str, Node], Expected]] = {
 }
 
 _EXACT = frozenset({"abc,abd->acd", "abc,adc->adb"})
-"""Equations, relabelled in order of appearance, for which fvcore has its own formula."""
+"""Equations, with letters renamed in order of appearance, for which fvcore has its own formula."""
 EINSUM = "numpy's contraction cost plus 1, printed with 4 digits, halved and rounded down"
 
 
 def einsum(equation: str, shapes: Sequence[Shape], recorded: int) -> Expected:
-    """Return fvcore's predicted number for an einsum: half the "Optimized FLOP count" that `numpy.einsum_path` prints.
+    """Return fvcore's predicted count for an einsum: half the "Optimized FLOP count" that `numpy.einsum_path` prints.
 
-    Numpy's cost of contracting n operands is the product P of all extents, times n - 1 (at least 1),
-    and P more if an index is summed away. With several contractions it depends on their order; then the MACs that
-    cnncost `recorded` are assumed, so that a different order shows up as unexplained.
+    Two equations have a formula of their own: one per MAC. Numpy's cost of contracting n operands is the product P of
+    the sizes of all indices, times n - 1 (at least 1), plus P if an index is summed over. With more than two operands
+    the cost depends on the order of the contractions, and an ellipsis hides indices: the cost is then assumed to be
+    twice the MACs that cnncost `recorded`, so that a different order shows up as unexplained.
     """
     equation = equation.replace(" ", "")
     if len(shapes) > 2 or "." in equation:
@@ -123,7 +124,7 @@ def einsum(equation: str, shapes: Sequence[Shape], recorded: int) -> Expected:
 
 
 def _printed(operations: int) -> int:
-    """Return the MACs that fvcore reads from the operations that numpy prints."""
+    """Return the MACs that fvcore parses from numpy's output, which rounds the operations to 4 digits."""
     return int(float(f"{operations + 1:.3e}")) // 2
 
 

@@ -1,4 +1,4 @@
-"""Checks whether memory suffices for real weights and a real forward."""
+"""Checks whether there is enough memory for real weights and a real forward."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def needed(graph: Graph) -> int:
-    """Return the bytes alive at the peak of one forward: inputs, weights, and op results during their live ranges."""
+    """Return the bytes alive at the peak of a forward: inputs, weights, and op results during their live ranges."""
     end = len(graph.nodes)
     changes = [0] * (end + 2)
     for storage in graph.storages:
@@ -23,7 +23,7 @@ def needed(graph: Graph) -> int:
 
 
 def available() -> int | None:
-    """Return the bytes available without swapping, within this process's cgroup limit; None if unknown."""
+    """Return the bytes available without swapping and within the cgroup's limit; None if both are unknown."""
     found = [amount for amount in (_of_host(), _of_group()) if amount is not None]
     return min(found, default=None)
 
@@ -45,11 +45,11 @@ def _of_group() -> int | None:
 
 
 def shortage(graph: Graph) -> str:
-    """Return a message if memory is too small for a real forward; empty if it suffices."""
+    """Return a message if there is too little memory for a real forward; empty if there is enough or it is unknown."""
     need, free = needed(graph), available()
     if free is None or need <= free:
         return ""
     return (
-        f"needs about {units.data(need)} for real weights and a real forward, and {units.data(free)} are free; "
-        "leave it out with --no-fvcore"
+        f"needs about {units.data(need)} for real weights and a real forward, but only {units.data(free)} are free; "
+        "free memory, use a smaller model or batch, or leave fvcore out with --no-fvcore if it is the one that fails"
     )

@@ -1,4 +1,4 @@
-"""Node helpers for the rules: the op's name, and cnncost's own counts."""
+"""What peers' rules read of a node: the op's name and cnncost's own counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cnncost.ops import cost_of
 
 
 def op_name(node: Node) -> str:
-    """Return `conv2d` for `aten.conv2d.padding`, `add_` for `aten.add_.Tensor`; a custom op's whole name."""
+    """Return `conv2d` for `aten.conv2d.padding`, `add_` for `aten.add_.Tensor`; the full name of a custom op."""
     space, _, rest = node.name.partition(".")
     return rest.partition(".")[0] if space == "aten" and rest else node.name
 

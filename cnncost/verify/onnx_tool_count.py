@@ -1,7 +1,7 @@
-"""Counts an ONNX file with onnx-tool, and predicts what it counts. Source: onnx_tool/node.py, version 1.0.
+"""Counts an ONNX file with onnx-tool, and predicts its count. Source: onnx_tool/node.py, version 1.0.
 
-onnx-tool calls its count MACs, but also counts ops without MACs, with weights: a comparison is one, a division four,
-an exponential thirty-two. It counts a transposed convolution by its output positions, cnncost by its input's.
+onnx-tool calls its count MACs, but also counts ops without MACs, such as a comparison as 1, a division as 4, and an
+exponential as 32. It counts a transposed convolution by output positions, cnncost by input positions.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _PER_OUTPUT = {
     "Sigmoid": 32, "Softmax": 36, "Tanh": 76, "Log": 43, "BatchNormalization": 31,
 }  # fmt: skip
 _PER_INPUT = {"ReduceMean": 1}
-"""Counts per output and per input element, by op."""
+"""Counts per output element and per input element, by op."""
 _GATES = 4 + 3 * 32 + 2 * 38 + 4
-"""Count for each hidden unit of an LSTM: four additions, three sigmoids, two tanh (38 each, but 76 as ops of their
-own), and four for the update of the cell."""
+"""Count per hidden unit of an LSTM: four additions, three sigmoids, two tanh (38 each, although a Tanh op counts 76),
+and four for the update of the cell."""
 
 
 def verified(name: str, graph: Graph, inputs: dict[str, Any], seconds: float) -> Verification:
-    """Return the counts of a file's Graph and of onnx-tool; a missing or failing onnx-tool is part of the result."""
+    """Return the counts of a file's Graph and of onnx-tool. If onnx-tool is missing or fails, the result says so."""
     found = compute(graph)
     return Verification(
         model=name,
@@ -79,7 +79,7 @@ def _count(path: str, graph: Graph, inputs: dict[str, Any]) -> PeerCount:
 
 
 def expected(node: Node) -> Expected:
-    """Return onnx-tool's predicted number for a node."""
+    """Return onnx-tool's predicted count for a node."""
     op = node.name.rpartition(".")[2]
     rule = _RULES.get(op)
     if rule is not None:
@@ -106,7 +106,7 @@ def _convolution(op: str, node: Node) -> Expected:
 
 
 def _gemm(op: str, node: Node) -> Expected:
-    # the front end makes the addition a part of the product, or a node of its own
+    # the front end records the addition as part of the product or as a node of its own
     y, added = node.spec.outputs[0].numel, node.spec.get("bias") or node.spec.get("fn") == "add"
     return Expected(op, macs(node) + (y if added else 0), "1 per MAC, and 1 per output for a bias")
 
@@ -118,7 +118,7 @@ def _matmul(op: str, node: Node) -> Expected:
 
 
 def _lstm(op: str, node: Node) -> Expected:
-    if node.spec.kind != "recurrent":  # moves of its inputs and outputs
+    if node.spec.kind != "recurrent":  # a node that only moves its inputs or outputs
         return Expected(op, 0)
     units = node.spec["tokens"] * node.spec["hidden"]
     biases = 8 * units * node.spec["directions"] if node.spec["bias"] else 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import traceback
 
 _LONGEST = 200
-"""Maximum length of the error's text."""
+"""Maximum length of the error's text, in characters."""
 
 
 def reason(error: BaseException) -> str:
-    """Return the error's type, the function of the peer or model that raised it, and its first line."""
+    """Return the error's type, the function that raised it, and the first line of its message."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {frames[-1].name}" if frames else ""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

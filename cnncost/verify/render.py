@@ -1,4 +1,4 @@
-"""A verification as a document. Nothing is computed here."""
+"""Formats a verification as a document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PER_MAC = {"MAC": "one", "FLOP": "two"}
 
 
 def document(found: Verification) -> Document:
-    """Return each peer's table, and under it the rules that cause the differences."""
+    """Return a document with cnncost's count and, for each peer, a table and the rules that cause the differences."""
     parts: list[Part] = [notes(_own_count(found), *_remarks(found), apart=False)]
     parts += [part for peer in found.peers for part in _peer(peer)]
     return Document(
@@ -51,7 +51,7 @@ def _peer(peer: PeerCount) -> Iterator[Part]:
 
 
 def _table(peer: PeerCount, rules: Sequence[str]) -> Table:
-    """Return the rows and the predicted total; text refers to rules by number, other formats have them in words."""
+    """Return the rows and the predicted total. Text refers to rules by number; other formats spell them out."""
     columns = (
         Column("op", f"{peer.unit}s of", least=12),
         Column("ops", "ops", "count"),
@@ -70,7 +70,7 @@ def _table(peer: PeerCount, rules: Sequence[str]) -> Table:
 
 
 def _data(found: Verification) -> Table:
-    """Return a table of all peers' rows for CSV; JSON has them among the facts."""
+    """Return a table of all peers' rows, for CSV; in JSON they are among the facts."""
     names = ("peer", "unit", "op", "times", "ours", "theirs", "difference", "why")
     values = (
         (peer.peer, peer.unit, row.op, row.times, row.ours, row.theirs, row.difference, row.why)
@@ -111,7 +111,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _predicted(peer: PeerCount) -> str:
-    """Return the heading of the predicted counts: the peer's name if it counted the same."""
+    """Return the heading of the predicted counts: the peer's name if its actual counts are equal."""
     return "by its rules" if peer.unexplained else peer.peer
 
 
@@ -132,13 +132,13 @@ def _verdict(peer: PeerCount) -> Iterator[str]:
     if peer.total is None:
         return
     if not peer.unexplained:
-        yield f"explained: the rules give {units.exact(peer.predicted)}, the number that it counted"
+        yield f"explained: the rules give {units.exact(peer.predicted)}, exactly what it counted"
         return
     for op, amount in peer.unexplained:
         yield f"unexplained: {amount:+,} {peer.unit}s in its {op}, beyond what the rules give"
     if peer.unsupported:
         ops = ", ".join(f"{op} ({units.exact(times)}×)" for op, times in peer.unsupported.items())
-        yield f"ops that it met and has no formula for: {ops}"
+        yield f"ops for which it has no formula: {ops}"
 
 
 def _peer_data(peer: PeerCount) -> dict[str, Any]:

@@ -11,13 +11,13 @@ Unit: TypeAlias = Literal["MAC", "FLOP"]
 
 
 class Explanation(NamedTuple):
-    """Ops that a peer treats alike: cnncost's count and the peer's.
+    """cnncost's and a peer's counts for ops that the peer treats alike.
 
     Attributes:
         op: the op kind, or the peer's name for an op that only the peer sees whole.
-        times: how many ran.
-        ours, theirs: counts in the peer's unit. Over all rows they add up to cnncost's total and to the peer's
-            predicted count.
+        times: how often such ops ran.
+        ours, theirs: cnncost's count and the peer's predicted count, in the peer's unit; over all rows they add up to
+            the totals.
         why: the peer's rule, which explains the difference if there is one.
     """
 
@@ -29,12 +29,12 @@ class Explanation(NamedTuple):
 
     @property
     def difference(self) -> int:
-        """How much more the peer counts than cnncost; negative if less."""
+        """By how much the peer's predicted count exceeds cnncost's; negative if it is smaller."""
         return self.theirs - self.ours
 
 
 class Unexplained(NamedTuple):
-    """By how much a peer's count for one of its ops exceeds the predicted one; negative if it is smaller."""
+    """By how much a peer's count for one of its ops exceeds the prediction; negative if it is smaller."""
 
     op: str
     amount: int
@@ -42,19 +42,19 @@ class Unexplained(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PeerCount:
-    """A model counted by another tool.
+    """A model's count by another tool.
 
     Attributes:
         peer, version: the tool.
         unit: what the peer counts: MACs or FLOPs.
-        run: how it ran the model.
-        total: its count; None if it failed.
-        by_op: its count by its own op names.
-        unsupported: how often each op without a formula ran.
+        run: how the peer ran the model, in words.
+        total: the peer's count; None if it failed.
+        by_op: the peer's count, by its own op names.
+        unsupported: how often each op ran for which the peer has no formula.
         explanations: each kind of op with both counts, largest first.
         unexplained: differences that the explanations don't cover; empty if there are none.
-        seconds: duration of its run, without imports.
-        failure: why it has no count; empty if it has one.
+        seconds: duration of the peer's run, without imports.
+        failure: why there is no count; empty if there is one.
     """
 
     peer: str
@@ -80,7 +80,7 @@ class PeerCount:
 
     @property
     def predicted(self) -> int:
-        """The peer's count as predicted by the rules; `total` minus this is unexplained."""
+        """The peer's count as predicted by its rules; `total` minus this is unexplained."""
         return sum(row.theirs for row in self.explanations)
 
     @property
@@ -94,11 +94,12 @@ class Verification:
     """cnncost's count of a model next to those of its peers.
 
     Attributes:
-        model: its name.
-        inputs: shapes and dtypes.
-        macs, flops: cnncost's own counts of what the peers run: the model in eval mode, torch's fused paths off.
-        unknown: ops for which cnncost has no rule; if there are any, its numbers are lower bounds.
-        seconds: time that cnncost took for its report.
+        model: the model's name.
+        inputs: shapes and dtypes of the inputs.
+        macs, flops: cnncost's own counts of what the peers run: the model in eval mode, without torch's fused paths.
+        unknown: how often each op ran for which cnncost has no rule; if there are any, cnncost's counts are lower
+            bounds.
+        seconds: time that cnncost took for the model as given.
         peers: the peers' counts.
         notes: further remarks.
     """
@@ -118,10 +119,10 @@ class Verification:
 
     @property
     def counted(self) -> tuple[PeerCount, ...]:
-        """The peers that could count the model."""
+        """The peers that counted the model."""
         return tuple(peer for peer in self.peers if peer.total is not None)
 
     @property
     def explained(self) -> bool:
-        """Whether at least one peer could count the model, and every difference from each is explained."""
+        """Whether at least one peer counted the model, and all differences from those that did are explained."""
         return bool(self.counted) and not any(peer.unexplained for peer in self.counted)

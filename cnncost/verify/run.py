@@ -1,4 +1,4 @@
-"""Counts one model with cnncost and with other tools, its peers."""
+"""Counts a model with cnncost and with other tools, its peers."""
 
 from __future__ import annotations
 
@@ -36,22 +36,21 @@ def verify(
     autocast: Any = None,
     with_fvcore: bool = True,
 ) -> Verification:
-    """Count a model by cnncost, fvcore and torch's counter (an ONNX file by onnx-tool), and explain every difference.
+    """Count a model with cnncost, fvcore and torch's counter, and explain all differences; an ONNX file with onnx-tool.
 
-    All of them count copies in eval mode with torch's fused attention path off; the model itself is only
-    recorded, as in `analyze`.
+    They all count copies in eval mode with torch's fused attention path off; the model itself is only recorded, as in
+    `analyze`.
 
     Args:
-        model: an `nn.Module`, a specification such as `"lenet5"`, `"net.py:Net"`, or a result of `resolve`.
+        model: an `nn.Module`, a specification such as `"lenet5"` or `"net.py:Net"`, or a result of `resolve`.
         inputs: as in `analyze`.
         model_args: keyword arguments for a factory or class named by a specification.
         trace: as in `analyze`; in a real run, the peers run on the same data.
-        autocast: as in `analyze`; the peers run under it only in a real run, where it may decide which ops run.
+        autocast: as in `analyze`; peers run under it only in a real run, where it may determine which ops run.
         with_fvcore: also run fvcore, which needs real weights and a real forward.
 
     Raises:
-        CnncostError: the model can't be found, built, recorded or copied. A failing peer is part of the result,
-            not an error.
+        CnncostError: the model can't be found, built, recorded or copied. If a peer fails, the result says so.
     """
     if isinstance(model, Resolved):
         resolved = resolve(model, inputs, autocast=autocast)
@@ -73,8 +72,8 @@ def verify(
 
 
 def _counted_on_data(resolved: Resolved, as_given: Compute, seconds: float, with_fvcore: bool) -> Verification:
-    """Return the counts of cnncost and the peers on the same data, with the same weights."""
-    if resolved.weightless:  # weights are drawn anew each time a model is built
+    """Return the counts of cnncost and the peers, on the same data and with the same weights."""
+    if resolved.weightless:  # built only once: each time a model is built, its weights are drawn anew
         resolved = replace(resolved, model=resolved.with_weights(), weightless=False)
         as_given = compute(resolved.record("real"))
     module = unwrapped(resolved.model)
@@ -92,12 +91,12 @@ def _counted(
     """Return the counts of the peers and of a Graph.
 
     Args:
-        resolved: the model as the user named it.
-        module: the model that the peers run copies of.
+        resolved: the model as the user gave it.
+        module: the module of which the peers run copies.
         arguments: forward's arguments.
         as_given: cnncost's count in the model's own mode.
         graph: the Graph of what the peers run.
-        seconds: time that cnncost took.
+        seconds: time that cnncost took for the model as given.
         with_fvcore: also run fvcore.
     """
     found = compute(graph)
@@ -132,14 +131,14 @@ def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
     """Return the Graph of the model as the peers run it."""
     device = default_device(module, prepare(resolved.inputs, module))
     if device.type == "meta" and resolved.weightless:
-        device = torch.device("cpu")  # where it would be with weights
+        device = torch.device("cpu")  # where the model would be with weights
     same = replace(_resolved_copy(resolved, copied(module, parameters_on_meta)), device=device)
     with unfused():
         return same.record()
 
 
 def _resolved_copy(resolved: Resolved, copy: nn.Module) -> Resolved:
-    """Return a copy of the model as a Resolved with the model's name, to be recorded in its place."""
+    """Return the copy of a model as a Resolved with the model's name, to be recorded in its place."""
     found = resolve(copy, resolved.inputs)
     return replace(found, source=replace(found.source, text=resolved.name))
 
@@ -150,13 +149,13 @@ def _notes(
     from torch import nn
 
     if graph.real is not None:
-        yield f"forward was run on values, and so were the peers: {graph.real.inputs}"
+        yield f"forward was run on values, by cnncost and by the peers: {graph.real.inputs}"
     elif (cast := parse(resolved.autocast)) is not None:
-        yield f"the peers run without autocast {cast}: its casts have neither MACs nor FLOPs"
+        yield f"the peers run without autocast {cast}: casts have neither MACs nor FLOPs"
     if any(isinstance(part, (nn.MultiheadAttention, nn.TransformerEncoderLayer)) for part in module.modules()):
         yield (
             "torch's fused path of nn.MultiheadAttention and nn.TransformerEncoderLayer is off here; with real weights "
-            "it is taken in eval mode under no_grad, and neither peer counts what is in it"
+            "it is taken in eval mode under no_grad, and the peers count nothing in it"
         )
     before, after = as_given.total, found.total
     if (before.macs, before.flops) != (after.macs, after.flops):
@@ -164,4 +163,4 @@ def _notes(
             f"{'train' if module.training else 'eval'} mode{'' if resolved.autocast is None else ' and under autocast'}"
         )
         counts = f"{units.counted(before.macs, 'MAC')} and {units.counted(before.flops, 'FLOP')}"
-        yield f"as given, in {mode}, the model has {counts}; the numbers here are of eval mode"
+        yield f"as given, in {mode}, the model has {counts}; the numbers here are for eval mode"

@@ -1,4 +1,4 @@
-"""Counts a model with torch's `FlopCounterMode`, on meta tensors."""
+"""Counts a model with torch's `FlopCounterMode`, on meta tensors or on real data."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from cnncost.verify.result import PeerCount
 from cnncost.verify.torch_rules import PRODUCTS, VECTOR, expected, families, is_vector_product
 
 _VECTOR_OPS = {"mv": 0, "dot": 0, "vdot": 0, "addmv": 1}
-"""Vector products, each with the index of the argument whose numel is the number of multiply-accumulates."""
+"""Vector products, each with the index of the argument whose numel equals the number of multiply-accumulates."""
 
 
 class Counted(NamedTuple):
-    """The counter's result, and the ops without a formula.
+    """The counter's result, and the ops for which it has no formula.
 
     Attributes:
         by_op: FLOPs by op.
         unsupported: how often each op without a formula ran.
         vector_macs: multiply-accumulates of the ops in `_VECTOR_OPS`, which have no formula.
         seconds: duration of the run.
-        untracked: whether the counter's module tracker failed, so that the model was run without it.
+        untracked: whether the model was run without the counter's module tracker, because that failed.
     """
 
     by_op: dict[str, int]
@@ -58,7 +58,7 @@ class _Uncounted(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """False, so that torch does not wrap `__torch_dispatch__` for its compiler."""
+        """Return False, so that torch does not wrap `__torch_dispatch__` for its compiler."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -73,23 +73,23 @@ class _Uncounted(TorchDispatchMode):
 
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
-    """Return the count of a copy of the model, with differences explained by the Graph, or why it failed."""
+    """Return the count of a copy of the model, with differences explained from the Graph, or why it failed."""
     on_values = graph.real is not None
     if on_values and (lacking := shortage(graph)):
         return replace(_about(), run=_REAL_RUN, failure=lacking)
     try:
         found = _counted_on_data(model, arguments) if on_values else counted(model, arguments)
-    except Exception as error:  # noqa: BLE001  # whatever the counter or the model raises is the result
+    except Exception as error:  # noqa: BLE001  # any error of the counter or the model is part of the result
         return replace(_about(), failure=reason(error))
     peer = explained(found, graph)
     if on_values:
         return replace(peer, run=_REAL_RUN)
     if not peer.unexplained or shortage(graph):
         return peer
-    # Forward may branch on a device or on values and take another path on `meta`: count a real run instead.
+    # Forward may branch on a device or on values, and so take another path on `meta`: count a real run instead.
     try:
         return replace(explained(_counted_on_data(model, arguments), graph), run=_REAL_RUN)
-    except Exception:  # noqa: BLE001  # as above; keep the count on meta tensors, which is labelled as such
+    except Exception:  # noqa: BLE001  # as above; return the count on meta tensors, which is labelled as such
         return peer
 
 
@@ -101,7 +101,7 @@ def _about() -> PeerCount:
 
 
 def explained(counted: Counted, graph: Graph) -> PeerCount:
-    """Return the counter's result, with each difference explained from the Graph of the same model."""
+    """Return the counter's result, with differences explained from the Graph of the same model."""
     account = _account(graph, counted.vector_macs)
     return replace(
         _about(), total=sum(counted.by_op.values()), by_op=counted.by_op, unsupported=counted.unsupported,
@@ -111,10 +111,10 @@ def explained(counted: Counted, graph: Graph) -> PeerCount:
 
 
 def counted(model: nn.Module, arguments: Arguments) -> Counted:
-    """Run a copy with all tensors on `meta`; if that fails, again with values in buffers and inputs.
+    """Run a copy with all tensors on `meta`; if that fails, again with the values of buffers and inputs.
 
     Raises:
-        Exception: any error from the counter or the model.
+        Exception: the counter or the model raised it, in the first run.
     """
     clone = copied(model, on_meta)
     start = perf_counter()
@@ -131,7 +131,7 @@ def counted(model: nn.Module, arguments: Arguments) -> Counted:
 
 
 def _counted_on_data(model: nn.Module, arguments: Arguments) -> Counted:
-    """Run a copy with real data, as for fvcore."""
+    """Run a copy on real data, as for fvcore."""
     clone = copied(model, on_cpu)
     start = perf_counter()
     ops, by_op = _run(clone, arguments.nested(arguments.on_cpu()), torch.device("cpu"))
@@ -139,19 +139,19 @@ def _counted_on_data(model: nn.Module, arguments: Arguments) -> Counted:
 
 
 class _Untracked:
-    """Replaces the counter's module tracker: attributes everything to the whole model."""
+    """Replaces the counter's module tracker, and attributes everything to the whole model."""
 
     parents = frozenset({"Global"})
 
     def __enter__(self) -> None:
-        """Register no hooks."""
+        """Do nothing: there are no hooks to register."""
 
     def __exit__(self, *args: object) -> None:
-        """No hooks to remove."""
+        """Do nothing: there are no hooks to remove."""
 
 
 def _run(clone: nn.Module, arguments: Nest, device: torch.device = META) -> tuple[_Uncounted, dict[str, int]]:
-    """Run once; if the counter's module tracker fails its own assertion, run again without it."""
+    """Run the model; if an assertion of the counter's module tracker fails, run it again without the tracker."""
     try:
         return _run_once(clone, arguments, FlopCounterMode(display=False), device)
     except AssertionError as error:
@@ -170,7 +170,7 @@ def _run_once(
     args, kwargs = arguments
     uncounted = _Uncounted()
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.enable_grad():
-        warnings.simplefilter("ignore")  # the model's own warnings were shown when cnncost ran it
+        warnings.simplefilter("ignore")  # the model's warnings were shown when cnncost ran it
         with device, uncounted, counter:
             clone(*args, **kwargs)
     found = counter.get_flop_counts().get("Global", {})
@@ -178,7 +178,7 @@ def _run_once(
 
 
 def warm_up() -> None:
-    """Use the counter once before timing: its first use makes torch import its compiler."""
+    """Use the counter once before timing, because its first use makes torch import its compiler."""
     with warnings.catch_warnings(), FlopCounterMode(display=False):
         warnings.simplefilter("ignore")
         torch.empty(1, device=META).neg()
@@ -194,9 +194,9 @@ def _account(graph: Graph, vector_macs: int) -> Account:
 
 
 def _seen_as_matrices(graph: Graph, vectors: list[Node], vector_macs: int) -> int:
-    """Return the MACs of these vector products that ran as matrix products, not as `mv` or `dot`.
+    """Return the MACs of those `vectors` that ran as matrix products instead of `mv` or `dot`.
 
-    `vector_macs` also includes `mv` and `dot` calls by the model itself, which are not among `vectors`.
+    `vector_macs` also includes calls of `mv` and `dot` by the model itself, which are not among `vectors`.
     """
     called_by_model = sum(macs(node) for node in graph.nodes if op_name(node) in _VECTOR_OPS)
     return sum(macs(node) for node in vectors) - (vector_macs - called_by_model)

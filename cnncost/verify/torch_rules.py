@@ -1,8 +1,8 @@
 """Predicts torch's `FlopCounterMode` for an op. Source: torch/utils/flop_counter.py.
 
 The counter sees decomposed ops. It counts two per multiply-accumulate of convolutions, `mm`, `addmm`, `bmm`,
-`baddbmm` and fused attention, and nothing for all others. On meta tensors, attention and recurrent layers decompose
-into these, too.
+`baddbmm`, `_scaled_mm` and fused attention, and nothing for all others. On meta tensors, attention and recurrent layers
+decompose into these ops, too.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _COUNTED = {
     "linear": "2 per MAC; bias additions are left out",
     "matmul": "2 per MAC; the addend is left out",
     "attention": "2 per MAC of both products; scaling, mask and softmax are left out",
-    "recurrent": "2 per MAC, as its steps decompose into addmm; gates and biases are left out",
+    "recurrent": "2 per MAC, because its steps decompose into addmm; gates and biases are left out",
 }
 
 
 def family(op: str) -> str:
-    """Return the group in which the count of an op is compared: strides and bias decide if `mm` or `addmm` runs."""
+    """Return the group in which an op's count is compared, because strides and bias decide if `mm` or `addmm` runs."""
     name = op.removeprefix("aten.")
     if name in _CONVOLUTIONS:
         return CONVOLUTIONS
@@ -44,7 +44,7 @@ def family(op: str) -> str:
 
 
 def families(by_op: Mapping[str, int]) -> dict[str, int]:
-    """Return the counter's numbers, summed by group."""
+    """Return the counter's counts, summed by group."""
     groups: dict[str, int] = {}
     for op, amount in by_op.items():
         groups[family(op)] = groups.get(family(op), 0) + amount
@@ -52,7 +52,10 @@ def families(by_op: Mapping[str, int]) -> dict[str, int]:
 
 
 def expected(node: Node) -> Expected:
-    """Return the counter's predicted number for a node. Those with vectors are predicted as one sum, from what ran."""
+    """Return the counter's predicted count for a node that is not a vector product.
+
+    Vector products are predicted as one sum (`torch_counter`), from the ops that ran.
+    """
     kind, name, products = node.spec.kind, op_name(node), macs(node)
     if not products:
         return Expected("", 0, NO_FORMULA)
@@ -64,10 +67,10 @@ def expected(node: Node) -> Expected:
 
 
 def _uncounted_name(name: str) -> str:
-    """Return the name of the uncounted op: `bilinear` decomposes into an op without a formula."""
-    return "aten._trilinear, as which it runs" if name == "bilinear" else f"aten.{name}"
+    """Return the name of the op that has no formula; `bilinear` decomposes into another op."""
+    return "aten._trilinear, into which it decomposes" if name == "bilinear" else f"aten.{name}"
 
 
 def is_vector_product(node: Node) -> bool:
-    """Return whether a matmul has a vector operand; strides decide whether it runs as `mv`."""
+    """Return whether a node is a matmul with a vector operand; its strides decide whether it runs as `mv`."""
     return op_name(node) == "matmul" and any(len(t.shape) == 1 for t in node.spec.inputs[:2])

@@ -1,7 +1,7 @@
 """Ops of a jit trace as plain data, and the nodes that cnncost records for them.
 
-A trace keeps some composite ops whole (`einsum`, `tensordot`, a convolution with padding "same")
-that cnncost records as their parts. To find the parts of such an op, it is run again by itself, on meta tensors.
+Some composite ops (`einsum`, `tensordot`, a convolution with padding "same") are whole in a trace, whereas cnncost
+records their parts. To find the parts of such an op, it is run again by itself, on meta tensors.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from cnncost.graph import Node
 from cnncost.verify.copies import META
 
 _CALL = "prim::PythonOp"
-"""A `torch.autograd.Function`: one node, with forward's ops in its own subgraph."""
+"""Kind of a `torch.autograd.Function`'s node; forward's ops are in its subgraph."""
 
 
 class TracedTensor(NamedTuple):
-    """A tensor among the arguments."""
+    """Shape and dtype of a tensor among an op's arguments."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -32,9 +32,9 @@ class TracedOp(NamedTuple):
     """An op of a trace.
 
     Attributes:
-        kind: its name in the trace, such as `aten::einsum`.
-        overload: the overload name; empty for the default one.
-        args, kwargs: plain values, `TracedTensor`s, and tuples of these; None if one is unknown.
+        kind: the op's name in the trace, such as `aten::einsum`.
+        overload: the overload's name; empty for the default overload.
+        args, kwargs: plain values, `TracedTensor`s, and tuples of these. If any is unknown, `args` is None.
         body: for a Python function, the ops in it.
     """
 
@@ -50,11 +50,11 @@ class TracedOp(NamedTuple):
 
 
 class _Unknown(Exception):  # noqa: N818  # ends a conversion; not an error
-    """An argument whose value is computed in the trace."""
+    """An argument's value is computed in the trace."""
 
 
 def traced(node: Any) -> TracedOp:
-    """Convert a trace node to plain data, because the node doesn't outlive its graph."""
+    """Convert a trace's node to plain data, because the node doesn't outlive the trace."""
     kind = str(node.kind())
     if kind == _CALL:
         inner = node.g("Subgraph").nodes() if node.hasAttribute("Subgraph") else ()
@@ -63,7 +63,7 @@ def traced(node: Any) -> TracedOp:
     try:
         schema = torch.parse_schema(node.schema())
         values = [_value(value) for value in node.inputs()]
-    except (RuntimeError, _Unknown):  # no schema, or one with a custom class
+    except (RuntimeError, _Unknown):  # no schema, a schema with a custom class, or an unknown argument
         return TracedOp(kind, "", None, ())
     named = list(zip(schema.arguments, values, strict=False))
     args = tuple(value for argument, value in named if not argument.kwarg_only)
@@ -72,7 +72,7 @@ def traced(node: Any) -> TracedOp:
 
 
 def _value(value: Any) -> Any:
-    """Return an input of a trace node as plain data. Raises _Unknown if its value is computed in the trace."""
+    """Return an input of a trace's node as plain data. Raises _Unknown if its value is computed in the trace."""
     maker = value.node()
     if maker.kind() == "prim::Constant":
         constant = value.toIValue()
@@ -91,7 +91,7 @@ def _frozen(value: Any) -> Any:
 
 
 class Parts:
-    """The nodes that cnncost records for ops of a trace, cached: equal ops are recorded once."""
+    """Finds the nodes that cnncost records for ops of a trace; equal ops are recorded once."""
 
     def __init__(self) -> None:
         self._known: dict[TracedOp, tuple[Node, ...]] = {}
@@ -122,7 +122,7 @@ def _recorded(op: TracedOp) -> tuple[Node, ...]:
 
 
 class _SingleOp(nn.Module):
-    """A model that consists of one op."""
+    """A model that consists of a single op."""
 
     def __init__(self, func: Any, op: TracedOp) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ def _traced(value: Any) -> Iterator[TracedTensor]:
 
 
 def _filled(value: Any, rest: Iterator[torch.Tensor]) -> Any:
-    """Return an argument with the next tensors of `rest` in place of its TracedTensors; tuples become lists."""
+    """Return an argument with its TracedTensors replaced by the next tensors of `rest`; tuples become lists."""
     if isinstance(value, TracedTensor):
         return next(rest)
     return [_filled(item, rest) for item in value] if isinstance(value, tuple) else value

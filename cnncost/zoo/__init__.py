@@ -1,7 +1,7 @@
-"""Reference networks, of the lecture and others, each with its paper, the deviations from it and published figures.
+"""Reference networks, from the lecture and others, each with its paper, deviations from it, and published figures.
 
 Names and figures are plain data (`catalog`); torch is imported when a network is built.
-To add a network: a builder in a module of this package, and an entry in `catalog`.
+To add a network, write a builder in a module of this package and an entry in `catalog`.
 """
 
 from cnncost.zoo.entry import Entry, Figure, Quantity

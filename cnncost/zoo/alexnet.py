@@ -1,4 +1,4 @@
-"""AlexNet: Krizhevsky, Sutskever, Hinton 2012, section 3.5, as a single tower and as split over two GPUs."""
+"""AlexNet: Krizhevsky, Sutskever, Hinton 2012, section 3.5, as a single tower and split over two GPUs."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ class AlexNet(Chain):
 
 
 def alexnet(**options: Unpack[Options]) -> AlexNet:
-    """One tower, every map sees all maps before it: 62,378,344 parameters."""
+    """One tower, in which every map sees all maps of the layer before it: 62,378,344 parameters."""
     return AlexNet(groups=1, **options)
 
 
 def alexnet_two_gpu(*, placed: bool = False, **options: Unpack[Options]) -> nn.Module:
-    """The paper's network: conv2, conv4 and conv5 split in two groups. 60,965,224 parameters.
+    """The paper's network, with conv2, conv4 and conv5 split into two groups: 60,965,224 parameters.
 
     Args:
-        placed: put each half on a GPU of its own, `cuda:0` and `cuda:1`; else both are on one device, side by side.
-        options: as of the other builders.
+        placed: put each half on a GPU of its own, `cuda:0` and `cuda:1`; if False, both are on one device.
+        options: see `Options`.
     """
     if placed:
         return Towers(**options)

@@ -22,11 +22,11 @@ __all__ = ["GPUS", "Towers"]
 
 GPUS = ("cuda:0", "cuda:1")
 _SPLIT_CONVS = 2
-"""Number of convolutions before conv3, the first that sees the maps of both GPUs."""
+"""Number of convolutions before conv3, the first one that sees the maps of both GPUs."""
 
 
 class Exchange(nn.Module):
-    """Sends each GPU's half to the other, so that the next layer sees all maps or neurons."""
+    """Sends each GPU's half to the other GPU, so that the next layer sees all maps or neurons."""
 
     def __init__(self, devices: Sequence[str]) -> None:
         super().__init__()
@@ -38,11 +38,11 @@ class Exchange(nn.Module):
 
 
 class Towers(nn.Module):
-    """Half of each layer's maps and neurons on each GPU; the last layer is on the first.
+    """Half of each layer's maps and neurons on each GPU; the last layer is on the first GPU.
 
     Shapes: (N, 3, 227, 227) -> on each GPU: conv1 48x55x55 -> conv2 128x27x27 -> 13x13; all 256 maps -> conv3
     192x13x13, conv4 192, conv5 128 -> 6x6; all 256 maps -> fc6 2048; all 4096 -> fc7 2048; all 4096 -> (N, num_classes)
-    logits on the first.
+    logits on the first GPU.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Towers(nn.Module):
         self.fc8 = linear(hidden, num_classes, bias=0.0).to(devices[0])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits on the first GPU; both GPUs get the images."""
+        """Return logits on the first GPU; the images are copied to both GPUs."""
         halves = [tower(x.to(device)) for tower, device in zip(self.before, self.devices, strict=True)]
         for exchange, layers in (
             (self.exchange3, self.after), (self.exchange6, self.fc6), (self.exchange7, self.fc7),
@@ -84,7 +84,7 @@ class Towers(nn.Module):
 
 
 def _convs(first: int, convs: Sequence[Conv], in_channels: int, width: float) -> nn.Sequential:
-    """One GPU's half of some convolutions, with the layers after each; the last part ends with a flatten."""
+    """One GPU's half of some convolutions, each with the layers after it; a flatten follows the last convolution."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, conv in enumerate(convs, start=first):
         maps = scaled(conv.maps, width) // 2

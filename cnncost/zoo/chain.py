@@ -8,10 +8,10 @@ __all__ = ["Chain"]
 
 
 class Chain(nn.Sequential):
-    """An nn.Sequential that can be subclassed with another constructor.
+    """An nn.Sequential for subclasses with other constructor arguments.
 
-    nn.Sequential creates its slices by calling its class on the layers, which fails for subclasses with another
-    constructor. Slices of a Chain are plain: `lenet5()[:4]` is an nn.Sequential of c1 to squash2.
+    nn.Sequential creates a slice by calling its own class on the layers, which fails for such subclasses. A slice of a
+    Chain is a plain nn.Sequential: `lenet5()[:4]` has the layers c1 to squash2.
     """
 
     def __getitem__(self, index: slice | int) -> nn.Sequential | nn.Module:

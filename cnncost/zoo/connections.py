@@ -1,7 +1,7 @@
-"""Connections and units as LeCun et al. and Krizhevsky et al. count them, for one image.
+"""Connections and units per image, as counted by LeCun et al. and Krizhevsky et al.
 
 A unit is one output value of a layer with weights; its connections are its inputs and its bias. A weight
-that many units share is one parameter and many connections.
+shared by many units is one parameter and many connections.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["connections", "neurons"]
 
 
 class Count(NamedTuple):
-    """Counts of one layer, for one image."""
+    """Counts of one layer per image."""
 
     connections: int
     neurons: int
@@ -29,19 +29,21 @@ class Count(NamedTuple):
 def connections(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     """Return the connections of each layer with weights, by module path, in the order of the forward pass.
 
-    `input_shape` has a batch dimension of any size; the counts are for one image.
-    Raises: TypeError for a layer with weights that the papers' counting does not cover.
+    `input_shape` has a batch dimension of any size; the counts are per image.
+
+    Raises:
+        TypeError: the papers don't say how to count one of the layers.
     """
     return {path: count.connections for path, count in _counts(model, input_shape).items()}
 
 
 def neurons(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Return the units of each layer with weights, by module path; takes and raises the same as `connections`."""
+    """Return the units of each layer with weights, by module path. Argument and errors are as for `connections`."""
     return {path: count.neurons for path, count in _counts(model, input_shape).items()}
 
 
 def _counts(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, Count]:
-    """Run a copy of the model on a meta tensor, and count each layer with weights as it is called."""
+    """Run a copy of the model on a meta tensor, and count each layer with weights when it is called."""
     counts: dict[str, Count] = {}
 
     def count(path: str, layer: nn.Module, _args: object, output: Tensor) -> None:
@@ -64,7 +66,7 @@ def _connections(path: str, layer: nn.Module, out: torch.Size) -> int:
             # each of the P*Q positions uses each parameter once, biases included
             return out[1:].numel() * sum(parameter.numel() for parameter in layer.parameters())
         case Subsample():
-            # a unit's inputs share one coefficient, but each is a connection of its own; + 1 for the bias
+            # a unit's inputs share one coefficient, but each is a separate connection; + 1 for the bias
             return out.numel() * (layer.inputs_per_unit + 1)
         case BitmapRBF():
             # no bias

@@ -1,8 +1,8 @@
 """The lecture's steps from LeNet-300 to a convolutional network (slides 42 to 55).
 
-One or two convolutions of 5x5 on 28x28 digits, then FC-100 and FC-10. The five networks differ only
-in how the first maps lose their size: not at all, by missing padding, by pooling, by stride.
-`side` builds them for images of another size ("What about larger images?", slide 6).
+One or two 5x5 convolutions on 28x28 digits, then FC-100 and FC-10. The first four networks differ only in
+how their maps become smaller: not at all, by missing padding, by pooling, by stride. The fifth has pooling
+and a second convolution. `side` is the image size ("What about larger images?", slide 6).
 """
 
 from collections import OrderedDict
@@ -28,7 +28,7 @@ class Stage:
     pool: bool = False
 
     def side(self, side: int) -> int:
-        """Side of the output maps for input maps of this side."""
+        """Return the side length of the output maps for input maps of this side length."""
         convolved = (side + 2 * self.padding - KERNEL) // self.stride + 1
         return convolved // 2 if self.pool else convolved
 
@@ -71,7 +71,7 @@ def conv6_pool(*, num_classes: int = 10, side: int = SIDE) -> Conv6:
 
 
 def conv6_stride(*, num_classes: int = 10, side: int = SIDE) -> Conv6:
-    """Slide 51: stride 2 instead of the pooling, 6 maps of 14x14. 118,866 parameters."""
+    """Slide 51: stride 2 instead of pooling, 6 maps of 14x14. 118,866 parameters."""
     return Conv6(Stage(6, stride=2), num_classes=num_classes, side=side)
 
 

@@ -16,12 +16,12 @@ Quantity = Literal["params", "trainable_params", "macs", "connections", "neurons
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number that a source states for a network, or for one of its layers, for one input image.
+    """A number from a source for a network or one of its layers, for one input image.
 
-    `value` is the number as an int ("1.8 x 10^9" is 1_800_000_000) and `printed` the source's own
-    words; `printed` is None if the source prints no number but it follows from the geometry that
-    the source prints. `layer` is a module path, None for the whole network. `tolerance` is
-    relative, 0 for exact, and must come with a `reason`.
+    `value` is the number as an int ("1.8 x 10^9" is 1_800_000_000). `printed` has the source's own
+    words; it is None if the number is not printed there, but follows from the printed geometry or
+    is metadata. `layer` is a module path, or None for the whole network. `tolerance` is relative,
+    0 for an exact number; others need a `reason`.
     """
 
     quantity: Quantity
@@ -50,7 +50,7 @@ class Entry:
     """A network of the zoo: its builder, input, paper and published figures.
 
     `builder` is "module:function", imported only when the network is built. `input` is the shape of
-    one image in a batch, "1x3x224x224". `deviations` lists all differences from `paper`.
+    a batch of one image, such as "1x3x224x224". `deviations` lists all differences from `paper`.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Entry:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """`input` as ints, batch first."""
+        """`input` as ints; the first is the batch size."""
         return tuple(int(extent) for extent in self.input.split("x"))
 
     def build(self, **kwargs: object) -> nn.Module:
-        """Build the network; keyword arguments are passed to its builder. Imports torch."""
+        """Import the builder, and torch with it, and build the network with these keyword arguments."""
         module, _, function = self.builder.partition(":")
         builder: Callable[..., nn.Module] = getattr(import_module(module), function)
         return builder(**kwargs)

@@ -30,7 +30,7 @@ XXX...XXX..X.XXX
 
 
 def _draw_initial_weights(model: nn.Module) -> None:
-    """Draw the dense layers' weights as the papers do; the layers of `lenet_layers` draw their own."""
+    """Draw the weights of nn.Conv2d and nn.Linear layers as in the papers; those of `lenet_layers` draw their own."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             fan_in = module.weight[0].numel()
@@ -64,10 +64,10 @@ class LeNet1(Chain):
 
 
 class LeNet5(Chain):
-    """C1, S2, C3, S4, C5, F6, each squashed, and the ten fixed RBF units.
+    """C1, S2, C3, S4, C5, F6, each squashed, and ten fixed RBF units.
 
     Shapes: (N, 1, 32, 32) -> c1 6x28x28 -> s2 6x14x14 -> c3 16x10x10 -> s4 16x5x5 -> c5 120x1x1 -> f6 84
-    -> (N, 10) penalties: the *smallest* one is the class. Losses: `rbf.mle_loss`, `rbf.map_loss`.
+    -> (N, 10) penalties: the *smallest* one indicates the class. Losses: `rbf.mle_loss`, `rbf.map_loss`.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class LeNet5(Chain):
 
 
 class LeNet5Modern(Chain):
-    """LeNet-5's sizes from plain layers: tanh, average pooling, a dense C3, a linear output.
+    """A network of LeNet-5's sizes with standard layers: tanh, average pooling, a dense C3, a linear output.
 
     Shapes: (N, 1, 32, 32) -> (N, num_classes) logits.
     """
@@ -121,7 +121,7 @@ def lenet1() -> LeNet1:
 
 
 def lenet5() -> LeNet5:
-    """LeCun et al. 1998, section II.B: 60,000 trainable parameters, the RBF codes fixed."""
+    """LeCun et al. 1998, section II.B: 60,000 trainable parameters and fixed RBF codes."""
     return LeNet5()
 
 

@@ -13,7 +13,7 @@ __all__ = ["ScaledTanh", "SparseConv2d", "Subsample", "inputs_per_map", "lecun_u
 
 
 def inputs_per_map(table: str) -> tuple[tuple[int, ...], ...]:
-    """Read a connection table as the papers draw it: one row per input map, one column per output map.
+    """Read a connection table as printed in the papers: one row per input map, one column per output map.
 
     Returns, for each output map, the indices of the input maps it sees: "XX. .XX" is ((0,), (0, 1), (1,)).
     """
@@ -26,10 +26,10 @@ def inputs_per_map(table: str) -> tuple[tuple[int, ...], ...]:
 
 @torch.no_grad()
 def lecun_uniform_(tensor: Tensor, fan_in: int) -> None:
-    """Fill from the uniform distribution between -2.4/F and 2.4/F, where F is the fan-in.
+    """Fill the tensor from the uniform distribution between -2.4/F and 2.4/F, where F is the fan-in.
 
     Ref: LeCun et al. 1998, appendix A. The papers treat a bias as the weight of a constant input, so
-    biases are drawn the same way.
+    biases are drawn in the same way.
     """
     tensor.uniform_(-2.4 / fan_in, 2.4 / fan_in)
 
@@ -43,9 +43,9 @@ class ScaledTanh(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Neighbouring output maps with the same number of inputs: a single grouped convolution.
+    """Neighbouring output maps with the same number of inputs, computed by a single grouped convolution.
 
-    `groups` is the number of its maps, `inputs` the concatenated inputs of the maps; `pairs` and `maps`
+    `groups` is the number of these maps, and `inputs` their concatenated input maps; `pairs` and `maps`
     are the run's slices of the layer's weight and bias.
     """
 
@@ -68,9 +68,9 @@ def _runs(connections: tuple[tuple[int, ...], ...]) -> tuple[Run, ...]:
 
 
 class SparseConv2d(nn.Module):
-    """Convolution whose output maps see only the input maps that a connection table gives them.
+    """Convolution whose output maps see only the input maps that a connection table assigns to them.
 
-    One kernel per connected pair and one bias per output map: unconnected pairs have no
+    It has one kernel per connected pair and one bias per output map: unconnected pairs have no
     weight and cost no multiplication.
 
     Shapes: x (N, C, H, W); weight (pairs, R, R), in the order of the output maps; bias (K);
@@ -98,7 +98,7 @@ class SparseConv2d(nn.Module):
             lecun_uniform_(self.bias[run.maps], fan_in)
 
     def forward(self, x: Tensor) -> Tensor:
-        # split and cat, not index_select: no index tensors to store, move or convert
+        # split and cat, not index_select, which needs index tensors to store, move and convert
         planes = torch.split(x, 1, dim=1)
         return torch.cat([self._convolve(run, planes) for run in self._runs], dim=1)
 
@@ -112,7 +112,7 @@ class SparseConv2d(nn.Module):
 
 
 class Subsample(nn.Module):
-    """The sum of each 2x2 neighbourhood, times a trainable coefficient, plus a trainable bias, one of each per map.
+    """The sum of each 2x2 neighbourhood, times a trainable coefficient, plus a trainable bias (one of each per map).
 
     Shapes: x (N, C, H, W); coefficient and bias (C, 1, 1); y (N, C, H/2, W/2).
     Counts: each unit has four inputs and a bias; the papers count these 5 as its connections.

@@ -30,7 +30,7 @@ BLOCKS = (
 
 
 def _convolution(in_maps: int, maps: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """A convolution without bias, batch norm and ReLU (section 3.2, figure 3)."""
+    """A convolution without bias, then batch norm and ReLU (section 3.2, figure 3)."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv=nn.Conv2d(in_maps, maps, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         bn=nn.BatchNorm2d(maps),
@@ -40,7 +40,7 @@ def _convolution(in_maps: int, maps: int, kernel: int, stride: int = 1, groups: 
 
 
 class MobileNet(Chain):
-    """A convolution, 13 depthwise separable ones (`features`), a mean over space, one linear layer.
+    """A convolution and 13 depthwise separable convolutions (`features`), a spatial mean, and a linear layer.
 
     Shapes: (N, 3, 224, 224) -> 32x112x112 -> 64x112x112 -> 128x56x56 -> 256x28x28 -> 512x14x14 -> 1024x7x7
     -> (N, num_classes) logits. Inputs of other sizes, 32x32 and more, work as well.

@@ -1,6 +1,6 @@
 """Fully connected networks on 28x28 digits (LeCun et al. 1998, sections III.C.1, III.C.5, III.C.6).
 
-`side` builds them for images of another size.
+`side` is the image size, if not 28.
 """
 
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""LeNet-5's output: distances to stylised digits, and the two loss functions defined on them.
+"""LeNet-5's output layer: squared distances to stylised digits, and the two loss functions defined on them.
 
 Ref: LeCun et al. 1998, section II.B (equation 7, figure 3) and II.C (equations 8 and 9).
 """
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 __all__ = ["DIGITS", "BitmapRBF", "map_loss", "mle_loss"]
 
-# Ten digits of 7x12 pixels, side by side. The paper's figure 3 holds such bitmaps for the printable
-# ASCII set; these are redrawn at the same size, with ink on the stylised character only.
+# Ten digits of 7x12 pixels, side by side. The paper's figure 3 shows such bitmaps for the printable
+# ASCII set; these are redrawn at the same size, with ink only on the stylised character.
 DIGITS = """
 ..###.. ...#... .#####. .#####. ....##. ####### ..####. ####### .#####. .#####.
 .##.##. ..##... ##...## ##...## ...###. ##..... .##.... ##...## ##...## ##...##
@@ -33,9 +33,9 @@ def bitmap_codes(drawing: str = DIGITS) -> list[list[float]]:
 
 
 class BitmapRBF(nn.Module):
-    """y_i = sum over j of (x_j - w_ij)^2: one unit per class, its code fixed (a buffer) and not learned.
+    """y_i = sum over j of (x_j - w_ij)^2: one unit per class, whose code is fixed (a buffer), not learned.
 
-    The class of an image is the unit with the *smallest* output.
+    The unit with the *smallest* output indicates the class of an image.
 
     Shapes: x (N, 84); codes (10, 84); y (N, 10).
     Ref: LeCun et al. 1998, equation 7.
@@ -63,7 +63,7 @@ def mle_loss(penalties: Tensor, labels: Tensor) -> Tensor:
 def map_loss(penalties: Tensor, labels: Tensor, *, rejection: float = 1.0) -> Tensor:
     """Equation 9: equation 8, plus a term that increases the outputs of the wrong classes' units.
 
-    `rejection` is the paper's j > 0: a class already farther away than j changes little.
+    `rejection` is the paper's j > 0: a class that is already farther away than j changes the loss little.
     penalties (N, 10), labels (N) -> scalar.
     """
     constant = torch.full_like(penalties[:, :1], -rejection)

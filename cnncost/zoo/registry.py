@@ -1,4 +1,4 @@
-"""Networks by name, without torch: shell completion and help texts import this module."""
+"""Networks by name. Does not import torch: shell completion and help texts import this module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["UnknownNetworkError", "build", "entries", "entry", "names"]
 
 
 class UnknownNetworkError(LookupError):
-    """The zoo has no network of that name; `name` is the requested one."""
+    """The zoo has no network of the requested `name`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"zoo: expected one of {', '.join(names())}; got {name!r}")
@@ -28,7 +28,8 @@ class UnknownNetworkError(LookupError):
 def index(catalog: Iterable[Entry]) -> Mapping[str, Entry]:
     """Return a catalog's entries by name, in the catalog's order.
 
-    Raises: ValueError if two entries have the same name.
+    Raises:
+        ValueError: two entries have the same name.
     """
     by_name: dict[str, Entry] = {}
     for each in catalog:
@@ -42,19 +43,20 @@ _ENTRIES = index(CATALOG)
 
 
 def names() -> tuple[str, ...]:
-    """Return all names, in the order of the catalog, which is historical."""
+    """Return all names in the catalog's order, roughly historical: perceptrons first, MobileNet last."""
     return tuple(_ENTRIES)
 
 
 def entries() -> tuple[Entry, ...]:
-    """Return all entries, in the order of `names`."""
+    """Return all entries in the order of `names`."""
     return tuple(_ENTRIES.values())
 
 
 def entry(name: str) -> Entry:
-    """Return the entry of that name.
+    """Return the entry of this name.
 
-    Raises: UnknownNetworkError.
+    Raises:
+        UnknownNetworkError: there is none.
     """
     try:
         return _ENTRIES[name]
@@ -63,5 +65,5 @@ def entry(name: str) -> Entry:
 
 
 def build(name: str, **kwargs: object) -> nn.Module:
-    """Build the network of that name; keyword arguments are passed to its builder."""
+    """Build the network of this name; keyword arguments are passed to its builder."""
     return entry(name).build(**kwargs)

@@ -1,6 +1,6 @@
 """ResNet and its plain counterparts: He, Zhang, Ren, Sun 2015 (arXiv 1512.03385), table 1.
 
-Module names are those of torchvision, so that weights can be exchanged; the comments give the paper's.
+Parameters have torchvision's names, so that weights can be exchanged; comments give the paper's names.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class BottleneckOptions(Options, total=False):
 
 
 class Depth(NamedTuple):
-    """A column of table 1: the kind of block, and the number of blocks in conv2_x to conv5_x."""
+    """A column of table 1: whether blocks are bottlenecks, and the number of blocks in conv2_x to conv5_x."""
 
     bottleneck: bool
     blocks: tuple[int, int, int, int]
@@ -69,11 +69,11 @@ DEPTHS = {
 STAGE_MAPS = (64, 128, 256, 512)
 """Maps of the 3x3 convolutions in conv2_x to conv5_x."""
 EXPANSION = 4
-"""A bottleneck's output maps per map of its 3x3 convolution."""
+"""Number of output maps of a bottleneck per map of its 3x3 convolution."""
 
 
 def _conv(in_maps: int, maps: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias, as batch norm follows; padded so that only strides reduce the size."""
+    """A convolution without bias, because batch norm follows; padded so that only strides reduce the size."""
     convolution = nn.Conv2d(in_maps, maps, kernel, stride, padding=kernel // 2, bias=False)
     # reference [13] of the paper: He et al. 2015, "Delving deep into rectifiers"
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
@@ -81,7 +81,7 @@ def _conv(in_maps: int, maps: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
 
 class PaddedShortcut(nn.Module):
-    """Option A of section 3.3: every stride-th position, and zeros for the missing maps.
+    """Option A of section 3.3: every stride-th position, with zeros for the additional maps.
 
     Shapes: (N, C, H, W) -> (N, C + extra, H/stride, W/stride). No parameters.
     """
@@ -100,7 +100,7 @@ class PaddedShortcut(nn.Module):
 
 
 def _shortcut(kind: Shortcut, in_maps: int, out_maps: int, stride: int) -> nn.Module | None:
-    """Return the path around a block: None, the identity, or a conversion to the block's output shape."""
+    """Return the shortcut around a block: None, the identity, or a conversion to the block's output shape."""
     if kind == "none":
         return None
     if in_maps == out_maps and stride == 1:
@@ -137,10 +137,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1 to fewer maps, 3x3, 1x1 to four times as many (figure 5, right).
+    """A 1x1 convolution to `maps` maps, a 3x3, and a 1x1 to four times as many (figure 5, right).
 
-    The paper's stride is on the first 1x1; on the 3x3 ("v1.5" of later libraries) it costs more MACs
-    and no more parameters.
+    The paper has the stride on the first 1x1. On the 3x3 (later libraries' "v1.5") it costs more MACs
+    but no more parameters.
 
     Shapes: (N, in_maps, H, W) -> (N, 4*maps, H/stride, W/stride).
     """
@@ -181,15 +181,15 @@ def _block_constructor(bottleneck: bool, shortcut: Shortcut, stride_on: StrideOn
 
 
 def _stage(block: Block, in_maps: int, maps: int, count: int, stride: int) -> nn.Sequential:
-    """`count` blocks; only the first one has a stride and a different number of input maps."""
+    """`count` blocks; only the first one has the stride, and the number of input maps of the stage before."""
     first = block(in_maps, maps, stride)
     return nn.Sequential(first, *(block(first.out_maps, maps, 1) for _ in range(count - 1)))
 
 
 class ResNet(nn.Module):
-    """conv1, a max pooling, four stages of blocks (layer1 to layer4: conv2_x to conv5_x), one linear layer.
+    """conv1, max pooling, four stages of blocks (layer1 to layer4: conv2_x to conv5_x), and a linear layer.
 
-    `shortcut`: "B" projects where shapes change, "A" pads with zeros, "none" makes the plain network.
+    `shortcut`, if a block changes the shape: "B" projects, "A" pads with zeros; "none" gives the plain network.
     `stride_on` only affects depths of 50 and more. `width` scales all maps.
 
     Shapes: (N, 3, 224, 224) -> conv1 64x112x112 -> layer1 56x56 -> layer2 28x28 -> layer3 14x14 -> layer4 7x7
@@ -218,7 +218,7 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(maps[0])
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        # conv2_x keeps the size: the pooling before it has already halved it
+        # conv2_x has stride 1: the pooling before it has already halved the size
         self.layer1 = _stage(block, maps[0], maps[0], counts[0], stride=1)
         self.layer2 = _stage(block, outs[0], maps[1], counts[1], stride=2)
         self.layer3 = _stage(block, outs[1], maps[2], counts[2], stride=2)

@@ -23,7 +23,7 @@ class Options(TypedDict, total=False):
     dropout: float
 
 
-# As the table prints it: "conv<kernel>-<maps>", one tuple per block, each block ending in a maxpool.
+# As printed in the table: "conv<kernel>-<maps>", one tuple per block; each block ends with a maxpool.
 CONFIGURATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     "A": (
         ("conv3-64",),
@@ -73,7 +73,7 @@ LAST_MAPS, LAST_SIDE = 512, 7
 
 
 def _convolution(item: str, in_channels: int, width: float) -> nn.Conv2d:
-    """The convolution that "conv3-64" names; padding keeps the size of the maps."""
+    """The convolution for an item such as "conv3-64"; padding preserves the size of the maps."""
     kernel, maps = (int(number) for number in item.removeprefix("conv").split("-"))
     return nn.Conv2d(in_channels, scaled(maps, width), kernel, padding=kernel // 2)
 
@@ -108,12 +108,12 @@ def _classifier(num_classes: int, dropout: float, width: float) -> nn.Sequential
 
 
 class VGG(Chain):
-    """Five blocks of convolutions (`features`), three fully connected layers (`classifier`).
+    """Five blocks of convolutions (`features`) and three fully connected layers (`classifier`).
 
     Shapes: (N, 3, 224, 224) -> 64x112x112 -> 128x56x56 -> 256x28x28 -> 512x14x14 -> 512x7x7 -> 4096 -> 4096
     -> (N, num_classes) logits.
-    Initial weights: Glorot and Bengio's, which footnote 1 of section 3.1 names as the alternative to
-    pre-training; biases 0.
+    Initial weights: Glorot and Bengio's, named in footnote 1 of section 3.1 as the alternative to
+    pre-training; biases are 0.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ def vgg11(**options: Unpack[Options]) -> VGG:
 
 
 def vgg11_lrn(**options: Unpack[Options]) -> VGG:
-    """Configuration A-LRN: A with response normalisation after conv1_1, which has no parameters."""
+    """Configuration A-LRN: A with response normalisation, which has no parameters, after conv1_1."""
     return VGG("A-LRN", **options)
 
 
@@ -154,7 +154,7 @@ def vgg13(**options: Unpack[Options]) -> VGG:
 
 
 def vgg16_c(**options: Unpack[Options]) -> VGG:
-    """Configuration C, 16 layers of which three are 1x1: 133,638,952 parameters."""
+    """Configuration C, 16 layers, three of them 1x1 convolutions: 133,638,952 parameters."""
     return VGG("C", **options)
 
 

@@ -4,8 +4,8 @@
 def scaled(channels: int, width: float) -> int:
     """Return `channels` times `width`, rounded to an even number of at least 2.
 
-    Even, so that the two groups of AlexNet's split layers stay equal; all the papers' widths are even,
-    so `width` 1 changes none.
+    Even numbers keep the two groups of AlexNet's split layers equal. All the papers' numbers of channels are
+    even, so a `width` of 1 changes none.
     """
     if width <= 0:
         raise ValueError(f"width: expected a factor above 0, got {width}")

@@ -201,7 +201,7 @@ def test_real_models_have_weights_with_data():
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        pytest.param(lambda: 3, "expected a factory of torch.nn.Module, got int", id="no module"),
+        pytest.param(lambda: 3, "expected a factory of torch.nn.Module, but it returned int", id="no module"),
         pytest.param(lambda: {}["x"], r"building it failed at .*test_run.py:\d+: KeyError: 'x'", id="it raises"),
     ],
 )

@@ -125,8 +125,8 @@ def test_what_the_base_lacks_is_said(run):
     """A limit in numbers is judged; one against a baseline that there is not is an error."""
     code, _, err = run("check", "--baseline-rev", "none", "net")
     assert code == 2
-    assert "cnncost: none has no figures of net: " in err
-    assert "neither none nor cnncost.lock.json has figures of 'net'; give it a limit in numbers first" in err
+    assert "cnncost: none has no figures for net: " in err
+    assert "neither none nor cnncost.lock.json has figures for 'net'; give it an absolute limit first" in err
     assert run("check", "--baseline-rev", "none", "calm")[0] == 0
 
 
@@ -137,10 +137,10 @@ def test_the_baselines_file_stands_in_for_what_the_base_lacks_and_that_is_said(r
         code, out, err = run("check", "--baseline-rev", "none", "--format", "json")
         net, calm = json.loads(out)["models"]
         assert (code, net["limits"][0]["baseline"], net["limits"][0]["used"]) == (0, 304, 304)
-        assert net["against"].startswith("cnncost.lock.json, as none has no figures of it: net.py:Net: ")
-        assert "cnncost: none has no figures of net: " in err
+        assert net["against"].startswith("cnncost.lock.json, because none has no figures for it: net.py:Net: ")
+        assert "cnncost: none has no figures for net: " in err
         assert "against" not in calm
-        told = "net: against cnncost.lock.json, as none has no figures of it"
+        told = "net: against cnncost.lock.json, because none has no figures for it"
         for form in ("text", "markdown", "html", "latex", "comment"):
             text = " ".join(run("check", "--baseline-rev", "none", "--format", form)[1].split())
             assert told in text.replace("\\_", "_"), form
@@ -152,7 +152,7 @@ def test_the_baselines_file_stands_in_for_what_the_base_lacks_and_that_is_said(r
         assert err.endswith("; recreate it with cnncost check --update\n")
         lock.write_text(re.sub(r'"torch": "[^"]+"', '"torch": "1.0.0"', measured))
         code, _, err = run("check", "--baseline-rev", "none", "net")  # of another torch, which may run other ops
-        assert (code, "neither none nor cnncost.lock.json has figures of 'net'" in err) == (2, True)
+        assert (code, "neither none nor cnncost.lock.json has figures for 'net'" in err) == (2, True)
         assert run("check", "--baseline-rev", "none", "net", "--any-torch")[0] == 0
     finally:
         lock.unlink()
@@ -231,7 +231,7 @@ def test_a_comment_has_room_for_so_much(tmp_path):
     document = Document("check", "title", parts=(notes(*(f"{i}: {'x' * 90}" for i in range(2000))),))
     text = to_comment(document, "check", tmp_path)
     assert len(text) <= MAX_LENGTH
-    assert text.endswith("x\n\n*The rest is left out: a comment has room for no more.*\n")
+    assert text.endswith("x\n\n*The rest is left out: the comment would be too long.*\n")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_comment_has_room_for_so_much(tmp_path):
         (("check", "--baseline-rev", "-x"), "expected a branch, a tag or a commit"),
         (
             ("check", "--baseline-rev", "main", "--update"),
-            "has a baseline of its own; leave out --update",
+            "measures the baseline itself; leave out --update",
         ),
         (("check", "--baseline-rev", "main", "--baseline", "x"), "leave out --baseline"),
         (("check", "--baseline-rev", "main", "ney"), "no budget named 'ney'; did you mean net?"),
@@ -271,4 +271,4 @@ def test_outside_of_a_repository(monkeypatch, tmp_path, capsysbinary):
         with pytest.raises(SystemExit) as left:
             main(arguments)
         assert left.value.code == 2
-        assert b"a revision needs a repository" in capsysbinary.readouterr().err
+        assert b"revisions need a repository" in capsysbinary.readouterr().err

@@ -155,8 +155,8 @@ def test_relative_limits_take_the_baseline(budget, check, project, monkeypatch):
         code, out, err = check()
     assert (code, out) == (2, "")
     assert err == (
-        "cnncost: cnncost.toml:6: params '+1%' is against a baseline, and there is no cnncost.lock.json; "
-        "make it with cnncost check --update\n"
+        "cnncost: cnncost.toml:6: params '+1%' is relative to a baseline, but there is no cnncost.lock.json; "
+        "create it with cnncost check --update\n"
     )
     assert check("--update")[0] == 0
     assert check()[0] == 0
@@ -193,7 +193,7 @@ def test_a_glob_that_names_nothing(budget, check):
     code, out, _ = check()
 
     assert code == 2
-    assert "modules 'boddy': the model has none of this name; did you mean body" in " ".join(out.split())
+    assert "modules 'boddy': no module of the model matches; did you mean body" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("name", ["inference_peak", "training_peak", "activations", "receptive_field"])
@@ -346,16 +346,16 @@ DAMAGED = [
     pytest.param(lambda text: "[" * 100_000, "broken JSON", id="nested without end"),
     pytest.param(lambda text: text.replace('"schema": 2', '"schema": 7'), "cnncost.lock.json:2: schema 7",
         id="another schema"),
-    pytest.param(change("torch", "1.0.0"), "made with torch 1.0.0, and this is torch", id="another version of torch"),
+    pytest.param(change("torch", "1.0.0"), "made with torch 1.0.0, but this is torch", id="another version of torch"),
     pytest.param(change("models", []), "expected an object", id="models that are a list"),
-    pytest.param(lambda text: text.replace('"params": 448', '"params": 449'), "to which the modules add up",
+    pytest.param(lambda text: text.replace('"params": 448', '"params": 449'), "the sum over the modules",
         id="a sum that is wrong"),
     pytest.param(lambda text: text.replace('"params": 448', '"params": -448'), "0 or more", id="a negative figure"),
     pytest.param(lambda text: text.replace('"params": 448', '"params": 448.0'), "a whole number",
         id="a figure that is a float"),
     pytest.param(lambda text: text.replace('"params": 448', '"parms": 448'), "expected one of class, calls",
         id="another key"),
-    pytest.param(lambda text: text.replace('"body": {', '"bodi": {'), "in another one of the list", id="a lost parent"),
+    pytest.param(lambda text: text.replace('"body": {', '"bodi": {'), "whose parent is in the list", id="lost parent"),
     pytest.param(lambda text: text.replace('"shape": [1, 3, 8, 8]', '"shape": [1, 3, 9, 9]'),
         "and the budget now has 1×3×8×8",
         id="other inputs"),
@@ -397,7 +397,7 @@ def test_a_broken_model_leaves_the_baseline_alone(budget, check, project):
     code, out, err = check("--update")
 
     assert (code, out) == (2, "")
-    assert "the baseline stays as it is, for 1 of 1 models are broken" in err
+    assert "the baseline is not updated, because 1 of 1 models are broken" in err
     assert (project / "cnncost.lock.json").read_bytes() == before
 
 

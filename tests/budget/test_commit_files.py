@@ -76,7 +76,7 @@ def test_files_that_git_can_not_convert_are_told_of(tmp_path, attributes, config
     repository = Repository(tmp_path)
     with repository.files(repository.commit("HEAD")) as tree:
         assert (tree / "net").read_text() == "1"
-    assert [f"are as git stores them: {says}; see" in note for note in repository.notes()] == [True]
+    assert [f"were not converted: {says}; check" in note for note in repository.notes()] == [True]
     if "filter" in config[0]:
         git(tmp_path, "config", "filter.f.required", "true")
         with pytest.raises(RevisionError, match="net: smudge filter f failed"):

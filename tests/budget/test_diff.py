@@ -178,7 +178,7 @@ def test_markdown(diff, project):
         (["lenet5", "lenet1", "-o", "x.png"], f"ends in {FORMATS.usual_endings}, got .png"),
         (["lenet5", "lenet1", "-o", "x"], f"ends in {FORMATS.usual_endings}, got no ending"),
         (["lenet5", "--rev", "a..b"], "git rev-parse: fatal: not a git repository"),
-        (["lenet5", "--rev", "a..b"], "; a revision needs a repository: run it in one, or compare two models, OLD NEW"),
+        (["lenet5", "--rev", "a..b"], "; revisions need a repository: run the command in one, or compare"),
         (["lenet5", "--rev", "a..b", "--input", "1x"], "expected a shape"),
         (["lenet5", "--rev", "a..b", "--new-args", "x=1"], "--new-args is for two models"),
     ],
@@ -266,7 +266,7 @@ def test_changes_that_are_not_committed_are_told_of_and_stay(repository, diff):
     code, out, err = diff("net.py:Net", "--rev", "old..HEAD", "--input", "1x3x8x8", "--format", "json")
 
     assert (code, json.loads(out)["macs"]["delta"]) == (0, KERNEL)
-    assert "the working tree has changes that HEAD lacks; to compare with it give --rev old" in err
+    assert "the working tree has changes that HEAD lacks; to include them, use --rev old" in err
     assert state(repository) == before
 
 

@@ -69,7 +69,7 @@ def test_a_pyproject_has_it_under_its_tool(written, tmp_path):
 BROKEN = [
     pytest.param("[[budget]\n", "broken TOML: Expected ']]'", None, id="broken TOML"),
     pytest.param('a = "\\x00"\n', "broken TOML", None, id="a broken text"),
-    pytest.param("", "no budget in it", None, id="an empty file"),
+    pytest.param("", "the file has no budget", None, id="an empty file"),
     pytest.param("budgets = []\n", "unknown key 'budgets' in a budget file; did you mean budget?", 1,
         id="a typo on top"),
     pytest.param(
@@ -97,17 +97,17 @@ BROKEN = [
         id="a bad shape"),
     pytest.param('[[budget]]\nmodel = "a"\ninput = 3\nmacs = 1\n', "expected shapes", 3, id="a shape that is a number"),
     pytest.param(
-        '[[budget]]\nmodel = "a"\ninput = ["1x3", "x=1x3"]\nmacs = 1\n', "others are named", 3,
+        '[[budget]]\nmodel = "a"\ninput = ["1x3", "x=1x3"]\nmacs = 1\n', "other inputs are named", 3,
         id="names and places mixed",
     ),
     pytest.param('[[budget]]\nmodel = "a"\nallow_unknown = 1\nmacs = 1\n', "expected true or false", 3,
         id="one for true"),
     pytest.param('[[budget]]\nmodel = "a"\nmodules = { "x" = 3 }\n', "expected limits, such as", 3,
         id="a module's bare limit"),
-    pytest.param('[[budget]]\nmodel = "a"\nmodules = { "x" = {} }\n', "no limit in it", 3,
+    pytest.param('[[budget]]\nmodel = "a"\nmodules = { "x" = {} }\n', "no limit for these modules", 3,
         id="a module without a limit"),
     pytest.param(
-        '[[budget]]\nmodel = "a"\nmodules = { "x" = { inference_peak = "1MiB" } }\n', "of the whole model", 3,
+        '[[budget]]\nmodel = "a"\nmodules = { "x" = { inference_peak = "1MiB" } }\n', "describes the whole model", 3,
         id="memory of a module",
     ),
     pytest.param(
@@ -116,7 +116,7 @@ BROKEN = [
     ),
     pytest.param('baseline = 3\n[[budget]]\nmodel = "a"\nmacs = 1\n', "expected a file name", 1,
         id="a baseline that is no name"),
-    pytest.param('[[budget]]\nmodel = "a"\nunknown_ops = "+1"\n', "not kept in the baseline", 3,
+    pytest.param('[[budget]]\nmodel = "a"\nunknown_ops = "+1"\n', "the baseline does not store it", 3,
         id="unknown ops, relative"),
 ]  # fmt: skip
 
@@ -158,7 +158,7 @@ def test_the_nearest_file_is_found(tmp_path, monkeypatch):
 
 
 def test_no_file_anywhere(tmp_path):
-    with pytest.raises(BudgetError, match=r"no cnncost.toml here or above"):
+    with pytest.raises(BudgetError, match=r"no cnncost.toml and no pyproject.toml with \[tool.cnncost\] here or above"):
         find(tmp_path)
 
 

@@ -125,19 +125,19 @@ def test_a_value_of_no_certain_size_is_on_no_front(tmp_path, text, unknown, fron
         for size in (1, 2) for depth in (3, 4)
     ]  # fmt: skip
     found = join(rows, table(tmp_path, text))
-    said = f"has no column {unknown}: its values are the same at all of them"
+    said = f"has no column {unknown}: one row applies to all of its values"
     text = " ".join(" ".join(map(plain, to_lines(document(found.rows, found), 200))).split())
     assert (said in text) is bool(unknown)
     if fronted is not None:
         front = [",".join(str(n) for _, n in each.sizes) for each in found.rows if each.front]
         assert front == fronted.split()
-        assert ("none is on the Pareto front" in text) is (not fronted)
+        assert ("no model is on the Pareto front" in text) is (not fronted)
 
 
 def test_a_column_of_a_varying_sizes_name_is_refused(tmp_path):
     """A size called as a column of the comparison has its own as `vary_ratio`."""
     varied = [row(f"net ratio={n}", n, "net", (("ratio", n),)) for n in (1, 2)]
-    with pytest.raises(InputError, match="a column named vary_ratio: the comparison has one"):
+    with pytest.raises(InputError, match="a column named vary_ratio: the comparison has its own"):
         join(varied, table(tmp_path, "model,vary_ratio\nnet,50\n"))
 
 
@@ -165,17 +165,17 @@ def test_formats_have_numbers(tmp_path):
             "model,top1\nsmall,1\nlarge,2\n\nsmall,1\n", None,
             "accuracy.csv:5: a second row for small (the first is line 2)", id="a row twice",
         ),
-        pytest.param("model,macs\nsmall,1\n", None, "a column named macs: the comparison has one", id="own column"),
+        pytest.param("model,macs\nsmall,1\n", None, "a column named macs: the comparison has its own", id="own column"),
         pytest.param("model,memory\nsmall,1\n", None, "a column named memory", id="another own column"),
         pytest.param("model,ratio\nsmall,1\n", None, "a column named ratio", id="an own column for people"),
         pytest.param("model,bar\nsmall,1\n", None, "a column named bar", id="the column of bars"),
         pytest.param(
             "model,top1\nsmall,0.7\n\nlarge,81.2%\n", None,
-            "accuracy.csv:4: column top1: 81.2%, and line 2 is not in %", id="numbers in % and without",
+            "accuracy.csv:4: column top1: 81.2%, but line 2 is not in %", id="numbers in % and without",
         ),
         pytest.param(
             "model,top1,e\nsmall,-,1\nlarge,80%,1\nhuge,0.81,2\n", None,
-            "accuracy.csv:4: column top1: 0.81, and line 3 is in %", id="numbers without % after some with it",
+            "accuracy.csv:4: column top1: 0.81, but line 3 is in %", id="numbers without % after some with it",
         ),
         pytest.param("model,top1\nsmal,1\n", None, "large, huge; did you mean smal?", id="near"),
         pytest.param("model,top1\nxyz,1\n", None, "it has xyz", id="nothing near"),
@@ -237,8 +237,8 @@ def compared(capsysbinary, monkeypatch):
         (("lenet5", "--vary", "size=32"), "expected several sizes"),
         (("lenet5", "--vary", "size=0,32"), "expected sizes from 1"),
         (("lenet5", "--vary", "batch=1..1000:1"), "1,000 combinations of sizes; expected at most 256"),
-        (("lenet5", "--vary", "batch=1,2", "--batch", "4"), "--vary batch: --batch sets it, too"),
-        (("lenet5", "--vary", "n=1,2", "--model-args", "n=1"), "--vary n: --model-args sets it, too"),
+        (("lenet5", "--vary", "batch=1,2", "--batch", "4"), "--vary batch: --batch also sets it"),
+        (("lenet5", "--vary", "n=1,2", "--model-args", "n=1"), "--vary n: --model-args also sets it"),
         (("lenet5", "--vary", "sizes=1,2"), "sizes"),
         (("lenet5", "--vary", "batch=1,2", "--vary", "batch=3,4"), "batch is given twice"),
         (("cost.json", "--vary", "batch=1,2"), "cost.json is a saved report"),

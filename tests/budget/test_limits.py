@@ -92,7 +92,7 @@ def test_a_limit_against_a_baseline(quantity, written, baseline, bound):
         ("receptive_field", "200", "has no direction"),
         ("receptive_field", 200, "has no direction"),
         ("arithmetic_intensity", ">= 2G", "expected one of: none"),
-        ("unknown_ops", "+1", "not kept in the baseline"),
+        ("unknown_ops", "+1", "the baseline does not store it"),
     ],
 )
 def test_what_is_no_limit(quantity, written, told):

@@ -112,7 +112,7 @@ def test_snapshots(run, pytester):
     grown = run("KERNEL = 5\n" + source)
     grown.assert_outcomes(failed=1)
     grown.stdout.fnmatch_lines([
-        "*Net: it has changed; if that is intended, run pytest --complexity-update*",
+        "*Net: the model has changed; if that is intended, run pytest --complexity-update*",
         "*+24.6 k MACs (+155 %): 100 % in 0 (kernel 3→5, padding 1→2)*",
         "*0: kernel 3→5, padding 1→2, +384 params, +24.6 k MACs, +49.2 k FLOPs*",
     ])  # fmt: skip
@@ -157,10 +157,10 @@ class TestNearest:
     [
         (MARKED.format("macs=1", "") + "    pass\n", "errors", "does not use the fixture"),
         (MARKED.format("macs=1", "complexity") + "    pass\n", "errors", "passed no model to the fixture"),
-        (MARKED.format("1", "complexity") + "    pass\n", "errors", "limits are named"),
+        (MARKED.format("1", "complexity") + "    pass\n", "errors", "pass limits by name"),
         (MARKED.format("mcas=1", "complexity") + LENET, "failed", "did you mean macs"),
         (MARKED.format("macs='4GiB'", "complexity") + LENET, "failed", "unit of bytes"),
-        (MARKED.format("macs='+1%'", "complexity") + LENET, "failed", "against a baseline"),
+        (MARKED.format("macs='+1%'", "complexity") + LENET, "failed", "relative to a baseline"),
         ('def test_it(complexity):\n    complexity("lenet5").mcas\n', "failed", "did you mean macs"),
         ('def test_it(complexity):\n    complexity("lenet6")\n', "failed", "did you mean lenet5"),
     ],

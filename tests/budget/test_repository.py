@@ -128,7 +128,7 @@ def test_several_merge_bases_are_told_of(tmp_path):
     repository = Repository(tmp_path)
     taken = repository.range("main...b").old
     assert taken in (git(tmp_path, "rev-parse", "one"), git(tmp_path, "rev-parse", "two"))
-    assert repository.notes() == (f"git: main...b has 2 merge bases, of which {taken[:12]} is taken",)
+    assert repository.notes() == (f"git: main...b has 2 merge bases; {taken[:12]} is used",)
 
 
 def test_a_worktree_of_a_bare_repository_and_the_bare_one(origin, tmp_path):
@@ -136,7 +136,7 @@ def test_a_worktree_of_a_bare_repository_and_the_bare_one(origin, tmp_path):
     git(tmp_path / "b.git", "worktree", "add", "-q", tmp_path / "tree", "main")
     assert at(tmp_path / "tree" / "sub", "side") == "30"
     with pytest.raises(
-        RevisionError, match="the repository is bare: run it in a clone, or in a folder that git worktree"
+        RevisionError, match="the repository is bare: run the command in a clone or in a folder made by git worktree"
     ):
         Repository(tmp_path / "b.git")
 
@@ -240,7 +240,7 @@ def test_an_error_names_a_submodule_that_is_not_there(tmp_path, options, told):
     request = {"model": "model.py:build", "settings": Settings(inputs=("1x8",)).to_data()}
     with pytest.raises(RevisionError, match=r"^HEAD: .*No module named 'blocks'") as caught:
         snapshots(clone, (clone.commit("HEAD"),), request, ("HEAD",))
-    assert ("; the revision's submodule libs/inner is left out, as this clone does" in str(caught.value)) is told
+    assert ("; the revision's submodule libs/inner is left out, because this clone does" in str(caught.value)) is told
 
 
 def test_git_that_is_not_there_and_a_repository_of_someone_else(origin, monkeypatch, tmp_path):
@@ -256,7 +256,7 @@ def test_git_that_is_not_there_and_a_repository_of_someone_else(origin, monkeypa
     fake.unlink()
     with pytest.raises(RevisionError) as caught:
         Repository(origin)
-    assert str(caught.value) == "git is not installed, or not on the PATH; a revision needs it"
+    assert str(caught.value) == "git is not installed, or not on the PATH; revisions need it"
 
 
 def test_a_message_for_each_file_is_cut(origin, monkeypatch, tmp_path):

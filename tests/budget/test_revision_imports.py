@@ -253,7 +253,7 @@ def test_any_file_of_a_copy_that_is_not_the_working_trees_is_told_of(tmp_path, m
     assert notes_on_copies(top, top) == ()
     (top / root / file).write_text("b")
     (note,) = notes_on_copies(top, top)
-    assert note.startswith(f"my_pkg is installed in {site}, and differs from the working tree's")
+    assert note.startswith(f"my_pkg is installed in {site} as a copy that differs from the working tree:")
 
 
 @pytest.mark.usefixtures("warm_revisions")

@@ -104,7 +104,7 @@ def test_a_change_is_seen_whoever_looks_first(server, tmp_path, first, then, fun
     project(tmp_path, "; ".join([*looks, f"width = {then}.{function}({path!r})", *looks]))
     before, told = answer(server, tmp_path)
     never_kept = function in ("open_file_stat", "relative_stat") or (function == "in_folder" and then == USER)
-    assert any("not kept" in line for line in told) == never_kept, told
+    assert any("not stored" in line for line in told) == never_kept, told
     change(tmp_path)
     after, told = answer(server, tmp_path)
     expected, _ = answer(server, tmp_path, cache=False)

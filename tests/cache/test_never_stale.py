@@ -193,7 +193,7 @@ def test_what_cannot_be_checked_is_not_kept(server, tmp_path, imports, build):
     for _ in range(2):
         _, cached, told = macs(server, tmp_path)
         assert not cached
-    assert "not kept in the cache: " in told[-1]
+    assert "not stored in the cache: " in told[-1]
 
 
 def test_compiled_modules_of_ones_own_are_not_kept(server, tmp_path):
@@ -231,7 +231,7 @@ def test_a_change_during_the_analysis_is_noticed_whatever_the_file_systems_clock
     # in a process of its own: in this one torch, and all tests, were imported before
     command = [sys.executable, "-c", CHANGES_WHILE_WATCHED, str(tmp_path)]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == f"{tmp_path / 'b'} was changed meanwhile"
+    assert found.stdout.strip() == f"{tmp_path / 'b'} changed during the analysis"
 
 
 def test_other_arguments_are_other_requests(server, tmp_path):

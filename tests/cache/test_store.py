@@ -230,3 +230,15 @@ def test_check_answers_from_the_cache(tmp_path):
     assert again == (*first[:3], False)
     (tmp_path / "cnncost.toml").write_text((tmp_path / "cnncost.toml").read_text().replace("lenet1", "lenet4"))
     assert command(tmp_path, "check")[3]
+
+
+def test_a_limit_that_a_recording_can_t_answer_breaks_its_own_model_alone(tmp_path):
+    """A glob that matches no module, from the cache as without it."""
+    budgets = "".join(f'[[budget]]\nmodel = "{name}"\nmacs = "<= 1G"\n' for name in ("lenet5", "lenet1"))
+    (tmp_path / "cnncost.toml").write_text(budgets)
+    assert command(tmp_path, "check")[::3] == (0, True)
+    (tmp_path / "cnncost.toml").write_text(budgets.replace('"<= 1G"', '"<= 1G"\nmodules = { "c9" = { macs = 1 } }', 1))
+    cached = command(tmp_path, "check")
+    assert cached[3] is False
+    assert cached[:3] == command(tmp_path, "check", "--no-cache")[:3]
+    assert (cached[0], "no module of the model matches" in " ".join(cached[1].split())) == (2, True)

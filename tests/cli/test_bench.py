@@ -119,8 +119,8 @@ def test_a_batch_that_no_machine_has_memory_for(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param((), "name one or more MODELs, or give --zoo", id="nothing to measure"),
-        pytest.param(("fc10", "--zoo"), "give MODELs or --zoo, not both", id="both"),
+        pytest.param((), "expected one or more MODELs, or --zoo", id="nothing to measure"),
+        pytest.param(("fc10", "--zoo"), "expected MODELs or --zoo, not both", id="both"),
         pytest.param(("lenet6",), "did you mean lenet5", id="no such network"),
         pytest.param(("fc10", "--batch", "1,x"), "--batch 1,x: expected whole numbers", id="no number"),
         pytest.param(("fc10", "--batch", "0"), "--batch 0: expected 1 or more", id="batch 0"),
@@ -130,7 +130,7 @@ def test_a_batch_that_no_machine_has_memory_for(capsys):
         pytest.param(("fc10", "--seconds", "0"), "0.0 is not in the range x>0", id="no time"),
         pytest.param(("fc10", "-o", "no/such/b.md"), "no/such", id="no folder"),
         pytest.param(("fc10", "-o", "b.png"), f"ends in {FORMATS.usual_endings}, got .png", id="ending"),
-        pytest.param(("s.json",), "s.json: a saved report has no graph; name the model", id="a saved report"),
+        pytest.param(("s.json",), "s.json: a saved report has no graph; give the model itself", id="a saved report"),
     ],
 )
 @pytest.mark.usefixtures("saved")

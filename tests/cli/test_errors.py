@@ -135,7 +135,7 @@ REFUSED = [
     ),
     pytest.param(
         ("net.py:nothing", *IN),
-        "expected a factory of torch.nn.Module, got NoneType",
+        "expected a factory of torch.nn.Module, but it returned NoneType",
         id="a factory that returns nothing",
     ),
     pytest.param(("net.py:fails", *IN), "RuntimeError: several lines", id="a factory that raises"),
@@ -152,7 +152,9 @@ REFUSED = [
     pytest.param(("net.py:Net", "--input", "2x8:float23"), "'float23' is not a dtype of torch", id="an unknown dtype"),
     pytest.param(("net.py:Net", *IN, *IN), "takes 2 positional arguments but 3 were given", id="one input too many"),
     pytest.param(("net.py:Net", "--input", "y=2x8"), "unexpected keyword argument 'y'", id="an input of another name"),
-    pytest.param(("net.py:Net", "--input", "x=2x8", "--input", "2x8"), "others are named", id="a name and a position"),
+    pytest.param(
+        ("net.py:Net", "--input", "x=2x8", "--input", "2x8"), "other inputs are named", id="a name and a position"
+    ),
     pytest.param(("net.py:tokens", *IN), "integer indices (for example ids=1x128:int64)", id="fractions for tokens"),
     pytest.param(
         ("net.py:Net", *IN, "--model-args", "wdith=3"), "unexpected keyword argument 'wdith'", id="an argument misspelt"
@@ -197,7 +199,7 @@ REFUSED = [
     pytest.param(("net.py:Net", *IN, "-o", "report.docx"), "report.docx", id="an ending that no format has"),
     pytest.param(
         ("net.py:Net", *IN, "--explain", "fcc"),
-        "module 'fcc': the model has none of this path; did you mean fc",
+        "module 'fcc': the model has no module of this path; did you mean fc",
         id="a path misspelt",
     ),
     pytest.param(("missing.json",), "missing.json: can't be read", id="a report that does not exist"),

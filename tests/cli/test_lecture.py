@@ -93,8 +93,8 @@ def test_a_slide_without_claims_names_near_ones(capsys, number, words):
         (["--format", "rtf"], "'rtf' is not one of"),
         (["-o", "page.rtf"], f"page.rtf: expected a name that ends in {FORMATS.usual_endings}, got .rtf"),
         (["-o", "slides"], f"slides: expected a name that ends in {FORMATS.usual_endings}, got no ending"),
-        (["--write-reports", "reports", "--slide", "5"], "give no other option"),
-        (["55"], "55: expected a file of claims; a slide is --slide 55"),
+        (["--write-reports", "reports", "--slide", "5"], "give no other argument"),
+        (["55"], "55: expected a file of claims; for a slide, use --slide 55"),
         (["nope.toml"], "nope.toml: can't be read: No such file or directory; expected claims in TOML"),
     ],
 )

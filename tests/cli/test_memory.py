@@ -203,9 +203,9 @@ def test_a_picture(capsysbinary, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["lenet5", "--inference", "--optimizer", "sgd"], "--inference is without a training step"),
+        (["lenet5", "--inference", "--optimizer", "sgd"], "--inference analyzes no training step"),
         (["lenet5", "--max-batch"], "--max-batch needs --device-memory"),
-        (["lenet5", "--device-memory", "much"], "'much' is not a size; expected for example 2GiB"),
+        (["lenet5", "--device-memory", "much"], "'much' is not a size; expected, for example, 2GiB"),
         (["lenet5", "--optimizer", "lbfgs"], "LBFGS evaluates the model in a closure"),
         (["lenet5", "--dtype", "int8"], "expected a floating-point dtype"),
         (["lenet5", "--autocast", "fp8"], "expected bf16 or fp16 for the CPU; a device and a dtype, such as cuda:bf16"),
@@ -213,7 +213,7 @@ def test_a_picture(capsysbinary, tmp_path):
         (["lenet5", "-o", "nowhere/x.md"], "nowhere"),
         (["lenet5", "--picture", "x.gif"], "expected a name that ends in .png"),
         (["lenet5", "--picture", "nowhere/x.png"], "nowhere does not exist"),
-        (["s.json"], "s.json: a saved report has no graph; name the model"),
+        (["s.json"], "s.json: a saved report has no graph; give the model itself"),
         (["lenet6"], "lenet5"),
         (["lenet5", "--batch", "0"], "0 is not in the range"),
     ],

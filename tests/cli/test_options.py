@@ -116,7 +116,7 @@ def test_inputs():
     assert given(()) is None
     assert given(("1x3", "4:int64")) == (TensorText((1, 3), None), TensorText((4,), "int64"))
     assert given(("ids=4:int64",)) == {"ids": TensorText((4,), "int64")}
-    with pytest.raises(InputError, match="others are named"):
+    with pytest.raises(InputError, match="other inputs are named"):
         given(("ids=4:int64", "1x3"))
 
 

@@ -45,7 +45,7 @@ def test_one_unit(run):
     out = run("resnet18", "--layer", "layer3.1", "--unit", "7,0").output
     assert out.splitlines() == [
         "layer3.1: size 211, jump 16, start -105",
-        "unit 7, 0 sees of input 0, 224×224:",
+        "unit 7, 0 sees, in input 0, 224×224:",
         "  axis 0: 7 … 217, 211 positions of 224 (94 %)",
         "  axis 1: 0 … 105, 106 positions of 224 (47 %)",
     ]

@@ -72,9 +72,10 @@ def test_every_command_writes_files_by_the_same_options(command, option):
     each = options(command)[option]
 
     assert each.help.startswith(
-        {"--format": "Output format; by default that of FILE's ending, else text.", "-o": "Write to a file: .md, "}[
-            option
-        ]
+        {
+            "--format": "Output format; by default determined by FILE's ending, else text.",
+            "-o": "Write to a file: .md, ",
+        }[option]
     )
     assert option != "--format" or each.type.choices[:2] == ("text", "markdown")
 
@@ -93,7 +94,7 @@ OLD = [
     pytest.param((*call("roofline"), *GIVEN, "--plot", "a.svg"), "--plot is now --picture", "a.svg", id="--plot"),
     pytest.param((*call("roofline"), *GIVEN, "--plot=a.svg"), "--plot is now --picture", "a.svg", id="--plot="),
     pytest.param((*call("diff"), *GIVEN, "--most", "3"), "--most is now --top", "", id="--most"),
-    pytest.param((*call("compare"), *GIVEN, "-o", "a.svg"), "drawn by --picture a.svg", "a.svg", id="-o of compare"),
+    pytest.param((*call("compare"), *GIVEN, "-o", "a.svg"), "use --picture a.svg", "a.svg", id="-o of compare"),
     *[
         pytest.param((*call(command), *GIVEN, "--format", "rich"), "--format rich is now --format text", "", id=command)
         for command in ("summarize", "memory", "rf", "compare", "diff")

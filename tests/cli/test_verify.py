@@ -88,7 +88,7 @@ def test_a_file(tmp_path, capsys, name, options, begins):
             f"a name that ends in {FORMATS.usual_endings}, got .png",
             id="no such ending",
         ),
-        pytest.param(("s.json",), "s.json: a saved report has no graph; name the model", id="a saved report"),
+        pytest.param(("s.json",), "s.json: a saved report has no graph; give the model itself", id="a saved report"),
         pytest.param((), "Missing argument 'MODEL'", id="no model"),
         pytest.param(("fc10", "--format", "pdf"), "pdf", id="no such format"),
     ],

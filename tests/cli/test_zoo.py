@@ -73,7 +73,7 @@ def test_lenet5(line, run):
 def test_within_a_tolerance_is_not_exact(run):
     _, out, _ = run("resnet50", width=100)
     assert "≈  MACs      network  3,800,000,000  3,857,973,248" in out
-    assert "  MACs, 3,800,000,000 ± 1.6 %: printed to two digits, cut off: 3.86" in out
+    assert "  MACs, 3,800,000,000 ± 1.6 %: truncated to two digits: 3.86" in out
 
 
 def test_a_figure_that_differs_is_marked(run, monkeypatch):

@@ -197,7 +197,8 @@ def test_on_a_noisy_machine_the_error_of_what_was_quiet_stands_beside_that_of_al
     rows = [row("alexnet", 0.05), row("resnet18", 5.0, noise=("spread 40%",))]
     (found,) = bench(*rows).figures()
     assert (found.large, found.quiet, found.quiet_error) == (2, 1, abs(rows[0].error))
-    assert f"(goal ≤ 30%), {abs(rows[0].error):.0%} of the 1 measured quietly, " in words.accuracy_text(found, "cpu")
+    quietly = f"(goal ≤ 30%), {abs(rows[0].error):.0%} for the 1 of these measured on a quiet machine, "
+    assert quietly in words.accuracy_text(found, "cpu")
     (quiet,) = bench(rows[0]).figures()
     assert "quietly" not in words.accuracy_text(quiet, "cpu")
 
@@ -285,13 +286,13 @@ def test_the_document():
     found = bench(row("alexnet", 0.02, layers=layers), row("fc10", 1e-3), row("lenet5", 1.0))
     text = rendered(document(found, 5, "cnncost bench --zoo", ("pictures/a.svg",)), "markdown")
     for expected in (
-        "# Predicted beside measured: CPU",
+        "# Predicted and measured times: CPU",
         "- made in 3.00 s by `cnncost bench --zoo`",
-        "batch 1: order of 3 networks: Spearman",
+        "over 3 networks (goal ≥ 0.95)",
         "![a](pictures/a.svg)",
         "| alexnet | 1 | 20.0 ms | 2.0 % |",
         "alexnet, batch 1: convolutions are 6.0 % of the parameters, 95 % of the MACs and 95 % of the measured time",
-        "- lenet5, 1: −100 %; below 100 M MACs an example",
+        "- lenet5, 1: −100 %; below 100 M MACs per example",
         "### alexnet, batch 1",
         "layers add up to 100 % of the time end to end",
         "Predicted peak memory: not available" if not hasattr(found.rows[0].report, "memory") else "peak memory",
@@ -304,7 +305,7 @@ def test_why_a_prediction_is_off():
     noisy = row("fc10", 1.0, noise=("spread 40%",))
     assert words.reason(noisy) == "the machine was not quiet (spread 40%)"
     slow = row("alexnet", 1.0, layers={("features.pool1", 1): 0.9, ("features.conv1", 1): 0.018})
-    assert words.reason(slow).startswith("most of it in pool: predicted ")
+    assert words.reason(slow).startswith("mostly in pool: predicted ")
     assert words.reason(slow).endswith("measured 900 ms")
 
 
@@ -336,7 +337,7 @@ def test_a_user_s_own_benchmark_is_without_this_project_s_words(network):
     ):
         assert [each for each in OF_THIS_PROJECT if each in text] == []
     told = rendered(document(bench(*rows, whole_zoo=False), 5, "cnncost bench net.py:Net"), "markdown")
-    assert "## Convolutions: their part of parameters, MACs and time" in told
+    assert "## Convolutions: their share of parameters, MACs and time" in told
     assert f"### {network}, batch" in told
 
 

@@ -178,5 +178,5 @@ def test_the_weights_of_attention_live_until_backward(example):
 
 @pytest.mark.parametrize("make", [cnncost.macs, lambda *pairs: cnncost.flops("sum", 1, *pairs)])
 def test_a_name_too_many_is_told_with_what_to_do(make):
-    with pytest.raises(TypeError, match=r"names and whole numbers in turn, .* got 3 arguments.*label='…'"):
+    with pytest.raises(TypeError, match=r"alternating names and ints, .* got 3 arguments.*label='…'"):
         make("scores", "N", 2)

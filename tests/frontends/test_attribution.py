@@ -464,7 +464,9 @@ def test_what_a_row_is_called_and_returns():
 def test_a_path_that_does_not_exist_is_refused_with_near_ones():
     report = cnncost.analyze(nn.Sequential(nn.Sequential(nn.Linear(8, 8))), (4, 8))
     for look_up in (report.layer, report.module):
-        with pytest.raises(cnncost.CnncostError, match=r"module '0\.1': the model has none of this path; did you mean"):
+        with pytest.raises(
+            cnncost.CnncostError, match=r"module '0\.1': the model has no module of this path; did you mean"
+        ):
             look_up("0.1")
 
 

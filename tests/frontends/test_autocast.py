@@ -346,6 +346,40 @@ def test_a_region_inside_of_forward_is_seen(device, training):
     assert graph.values[graph.outputs[0]].dtype == "bfloat16"
 
 
+def _set_without_a_region(turn_on):
+    def forward(m, x):
+        turn_on(x)
+        torch.set_autocast_dtype("cpu", BF16)
+        try:
+            return m.f(x)
+        finally:
+            torch.set_autocast_enabled("cpu", False)
+            torch.clear_autocast_cache()
+
+    return Do(forward, f=nn.Linear(64, 64))
+
+
+@pytest.mark.filterwarnings("ignore:.*set_autocast.*:DeprecationWarning")
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize(
+    "turn_on",
+    [
+        lambda x: torch.set_autocast_enabled("cpu", True),
+        lambda x: torch.set_autocast_enabled(x.device.type, True),
+        lambda x: torch.set_autocast_enabled(device_type="cpu", enabled=True),
+        lambda x: torch.set_autocast_cpu_enabled(True),
+    ],
+    ids=["cpu", "that of the input", "by keyword", "deprecated"],
+)
+def test_autocast_that_is_turned_on_without_a_region_is_seen(turn_on, training, trace):
+    model, x = _set_without_a_region(turn_on), torch.rand(8, 64)
+    report = cnncost.analyze(model, x, training=training, trace=trace)
+    assert set(report.mac_dtypes) == {"bfloat16"}
+    if training:
+        assert report.memory.training_peak == pytest.approx(training_peak(model, x), abs=128)
+
+
 def test_a_region_that_is_off_casts_nothing():
     graph = record(_region(enabled=False), ((2, 4),))
     assert {value.dtype for value in graph.values} == {"float32"}

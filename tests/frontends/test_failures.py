@@ -79,7 +79,7 @@ def test_what_is_no_module_is_refused(model, words):
 
 def test_arguments_for_a_model_that_is_built_are_refused():
     message = refused(InputError, nn.Linear(2, 3), (1, 2), model_args={"width": 3})
-    assert "model_args: expected a specification such as 'net.py:Net' to build, got a model that is built" in message
+    assert "model_args: expected a specification such as 'net.py:Net' to build, got a built model" in message
 
 
 # ---- shapes and dtypes that don't fit

@@ -383,7 +383,7 @@ def test_receptive_fields_behind_it_are_unknown_and_do_not_fail():
         (lambda x: (x, cnncost.macs("N", -5)), "0 or more, got -5"),
         (lambda x: cnncost.custom(x, saved=-1), "saved: expected a number of bytes"),
         (lambda x: cnncost.custom(x, read=1.5), "read: expected a number of bytes"),
-        (lambda x: x.nothing, "it failed: AttributeError"),
+        (lambda x: x.nothing, "failed with AttributeError"),
         (lambda x: (object(), ()), "expected .shape, dtype. for each tensor"),
     ],
 )

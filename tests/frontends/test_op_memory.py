@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -271,3 +272,73 @@ def test_a_module_that_forward_makes_takes_memory_until_it_dies(name):
     memory = cnncost.analyze(net, x, training=True).memory
     assert memory.inference_peak == pytest.approx(fixed + peaks(run).tensors, abs=100)
     assert memory.training_peak == pytest.approx(training_peak(net, x), abs=100)
+
+
+NUMBERS = [float(n) for n in range(2048)]
+LITERAL = 4 * len(NUMBERS)
+MADE_OF_DATA = {  # what makes a tensor of 8 KiB from Python's data, and whether torch allocates it
+    "tensor": (lambda x: torch.tensor(NUMBERS), True),
+    "tensor on a device": (lambda x: torch.tensor(NUMBERS, device=x.device), True),
+    "tensor of an array": (lambda x: torch.tensor(np.array(NUMBERS, np.float32)), True),
+    "as_tensor of an array": (lambda x: torch.as_tensor(np.array(NUMBERS, np.float32)), False),
+    "from_numpy": (lambda x: torch.from_numpy(np.array(NUMBERS, np.float32)), False),
+    "new_tensor": (lambda x: x.new_tensor(NUMBERS), True),
+    "FloatTensor": (lambda x: torch.FloatTensor(NUMBERS), True),
+}
+
+
+class BesideLiteral(nn.Module):
+    """A literal, which is used `before` a wide layer or while that runs."""
+
+    def __init__(self, make, before):
+        super().__init__()
+        self.narrow, self.wide, self.make, self.before = nn.Linear(4, 4), nn.Linear(4, 2048), make, before
+
+    def forward(self, x):
+        y = self.narrow(x)
+        literal = self.make(x)
+        if self.before:
+            y = y + literal.sum()
+            del literal
+            return self.wide(y)
+        return self.wide(y) * literal
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["freed before the peak", "alive at the peak"])
+@pytest.mark.parametrize("name", MADE_OF_DATA)
+def test_a_tensor_made_of_data_is_counted_once_and_while_it_is_alive(name, before):
+    make, allocated = MADE_OF_DATA[name]
+    model, x = BesideLiteral(make, before), torch.ones(2, 4)
+    with torch.no_grad():
+        alive = peaks(lambda: model(x)).tensors + sum(t.nbytes for t in (*model.parameters(), x))
+    expected = alive if allocated or before else alive + LITERAL  # an array's memory is the tensor's while it is alive
+    for trace in ("static", "real"):
+        report = cnncost.analyze(model, x, trace=trace)
+
+        assert report.memory.inference_peak == pytest.approx(expected, abs=64), trace
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_what_backward_makes_takes_memory(trace):
+    """Autograd passes on the true device of a tensor without data."""
+
+    def forward(self, x):
+        for _ in range(3):
+            y = self.linear(x[:, self.kept]).sin()
+            x = torch.cat([x[:, :2] * y[:, :2], y[:, 2:]], 1)
+        return x
+
+    model, x = Does(forward), torch.randn(64, 4)
+    model.linear, model.kept = nn.Linear(2, 4), torch.tensor([0, 2])
+    expected = training_peak(model, x) + model.kept.nbytes
+
+    assert cnncost.analyze(model, x, training=True, trace=trace).memory.training_peak == pytest.approx(expected, abs=16)
+
+
+class Does(nn.Module):
+    def __init__(self, forward):
+        super().__init__()
+        self.does = forward
+
+    def forward(self, x):
+        return self.does(self, x)

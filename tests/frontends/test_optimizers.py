@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import cnncost
 from cnncost.errors import InputError
@@ -301,3 +302,33 @@ def test_a_step_that_decides_by_what_it_reads_is_refused(decides):
     with pytest.raises(InputError, match="trace='real'"):
         cnncost.analyze(nn.Linear(8, 8), torch.randn(2, 8), training=True, optimizer=make)
     assert cnncost.analyze(nn.Linear(8, 8), torch.randn(2, 8), training=True, optimizer=make, trace="real")
+
+
+def _with_hooks(register):
+    model = nn.Linear(8, 8)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    handle = register(optimizer)
+    return model, optimizer, handle
+
+
+HOOKED = {
+    "before": lambda optimizer: optimizer.register_step_pre_hook(lambda *_: None),
+    "after": lambda optimizer: optimizer.register_step_post_hook(lambda *_: None),
+    "before all": lambda _: register_optimizer_step_pre_hook(lambda *_: None),
+    "after all": lambda _: register_optimizer_step_post_hook(lambda *_: None),
+    "none": lambda _: None,
+}
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("name", HOOKED)
+def test_hooks_that_are_not_run_are_named(name, trace):
+    model, optimizer, handle = _with_hooks(HOOKED[name])
+    try:
+        report = cnncost.analyze(model, torch.rand(2, 8), training=True, optimizer=optimizer, trace=trace)
+    finally:
+        if handle is not None:
+            handle.remove()
+    assert any("are not run: figures of the training step are lower bounds" in n for n in report.notes) == (
+        name != "none"
+    )

@@ -380,16 +380,19 @@ def test_building_replaces_functions_of_init():
 REPLACED = """
 os.urandom random._urandom random.Random.seed
 builtins.__import__ importlib.import_module torch.tensortype.__instancecheck__
+builtins.open io.open torch.serialization._open_zipfile_writer torch._utils._rebuild_tensor torch.Tensor.__reduce_ex__
 torch.nn.modules.module.Module._call_impl torch.fx.experimental.proxy_tensor.ProxyTorchDispatchMode.__enter__
 torch.tensor torch.as_tensor torch.tensor_split torch.ctc_loss torch._shape_as_tensor
 torch.is_grad_enabled torch._C._set_grad_enabled torch._C._is_any_autocast_enabled
 torch.is_autocast_enabled torch.get_autocast_dtype torch.amp.autocast_mode._cast
+torch.set_autocast_enabled torch.set_autocast_dtype torch.set_autocast_cpu_enabled
+torch._ops.HigherOrderOperator.__call__
 torch.amp.autocast_mode.autocast.__init__ torch.amp.autocast_mode.autocast.__enter__
 torch.amp.autocast_mode.autocast.__exit__
 torch.Tensor.device torch.Tensor.get_device torch.Tensor.data_ptr torch.Tensor.__dlpack_device__ torch.Tensor.to
 torch.Tensor.cpu torch.Tensor.type torch.Tensor.is_meta torch.Tensor.is_cpu torch.Tensor.is_cuda torch.Tensor.is_mps
 torch.Tensor.is_xpu torch.Tensor._make_subclass torch.Tensor.data torch.Tensor.numpy torch.Tensor.tolist
-torch.Tensor.__format__
+torch.Tensor.__format__ torch.Tensor.new torch.Tensor.new_tensor
 torch.Tensor.tensor_split torch.Tensor.requires_grad torch.Tensor.grad_fn torch.Tensor.is_leaf torch.Tensor.backward
 torch.Tensor.register_hook torch.Tensor.retain_grad
 torch.storage.UntypedStorage.device torch.storage.UntypedStorage.data_ptr torch.storage.UntypedStorage.resize_

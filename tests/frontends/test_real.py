@@ -184,7 +184,7 @@ def test_renderers_tell_of_it():
     text = str(report)
     assert "run on the values given" in text
     assert "second (by data)" in text
-    assert "(by data): its numbers follow from the values that the model was run on" in " ".join(text.split())
+    assert "(by data): its numbers depend on the values that the model was run on" in " ".join(text.split())
     assert "run on the values given" in report.to_markdown()
     assert "run on the values given" in report.to_html()
 

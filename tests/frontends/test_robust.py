@@ -51,33 +51,126 @@ def test_dynamically_quantized_layers(trace):
     assert f"({TWO:,} int8)" in str(report)
 
 
+class Quantized(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.enter, self.leave = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
+        self.body = body
+
+    def forward(self, x):
+        return self.leave(self.body(self.enter(x)))
+
+
+def statically_quantized(body, x):
+    model = Quantized(body).eval()
+    model.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
+    torch.ao.quantization.prepare(model, inplace=True)
+    model(x)
+    return torch.ao.quantization.convert(model)
+
+
+@pytest.fixture
+def _engine(monkeypatch):
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = torch.backends.quantized.supported_engines[-1]
+    yield
+    torch.backends.quantized.engine = before
+
+
+@pytest.mark.usefixtures("_engine")
 def test_statically_quantized_layers_are_run_on_values():
-    quantization = torch.ao.quantization
-
-    class Quantized(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.enter, self.leave = quantization.QuantStub(), quantization.DeQuantStub()
-            self.conv = nn.Conv2d(3, 8, 3)
-
-        def forward(self, x):
-            return self.leave(self.conv(self.enter(x)))
-
-    engine = torch.backends.quantized.engine
-    try:
-        torch.backends.quantized.engine = torch.backends.quantized.supported_engines[-1]
-        model = Quantized().eval()
-        model.qconfig = quantization.get_default_qconfig("fbgemm")
-        quantization.prepare(model, inplace=True)
-        model(torch.rand(1, 3, 8, 8))
-        quantization.convert(model, inplace=True)
-        report = cnncost.analyze(model, (1, 3, 8, 8), trace="auto")
-    finally:
-        torch.backends.quantized.engine = engine
+    model = statically_quantized(nn.Conv2d(3, 8, 3), torch.rand(1, 3, 8, 8))
+    report = cnncost.analyze(model, (1, 3, 8, 8), trace="auto")
     macs, outputs = 8 * 36 * 27, 8 * 36
     assert (report.totals.macs, report.mac_dtypes, report.unknown) == (macs, {"int8": macs}, {})
     assert report.totals.flops == 5 * 3 * 64 + 2 * outputs + outputs  # quantized, scaled, and back
     assert report.totals.params == 8 * 27 + 8
+
+
+CONV = 8 * 36 * 27
+COMPOSITE = {  # ops that call others, between quantized layers: layers, MACs, parameters, bytes at the peak
+    "flatten": ([nn.Flatten(), nn.Linear(288, 5)], CONV + 288 * 5, 8 * 27 + 8 + 288 * 5 + 5),
+    "max_pool2d": ([nn.MaxPool2d(2)], CONV, 8 * 27 + 8),
+    "adaptive_avg_pool2d": ([nn.AdaptiveAvgPool2d(1)], CONV, 8 * 27 + 8),
+    "pixel_shuffle": ([nn.PixelShuffle(2)], CONV, 8 * 27 + 8),
+    "unflatten": ([nn.Unflatten(1, (2, 4)), nn.Flatten(1, 2)], CONV, 8 * 27 + 8),
+    "channel_shuffle": ([nn.ChannelShuffle(2)], CONV, 8 * 27 + 8),
+    "dropout": ([nn.Dropout(), nn.ReLU()], CONV, 8 * 27 + 8),
+}
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize("name", COMPOSITE)
+def test_ops_made_of_others_run_on_quantized_tensors(name):
+    layers, macs, parameters = COMPOSITE[name]
+    x = torch.rand(1, 3, 8, 8)
+    model = statically_quantized(nn.Sequential(nn.Conv2d(3, 8, 3), *layers), x)
+    report = cnncost.analyze(model, x, trace="real")
+    assert (report.totals.macs, report.totals.params, report.unknown) == (macs, parameters, {})
+    assert not any("lower bound" in note for note in report.notes)
+    outputs = model(x).numel()
+    held = 4 * 3 * 64 + 8 * 27 + 8 * 4 + (288 * 5 + 5 * 4 if name == "flatten" else 0) + 12  # and the stub's scale
+    # the layer's output of one byte an element, and the same as floats; or its input and output
+    assert held + 3 * 64 + 288 <= report.memory.inference_peak <= held + max(3 * 64 + 288, 5 * outputs) + 2 * 288
+
+
+@pytest.mark.usefixtures("_engine")
+def test_an_op_that_quantized_tensors_lack_is_named():
+    model = statically_quantized(nn.Linear(8, 8), torch.rand(2, 8))
+    model.body = nn.Sequential(model.body, nn.Softmax(-1))
+    with pytest.raises(cnncost.CnncostError, match=r"_softmax.* from the 'QuantizedCPU' backend"):
+        cnncost.analyze(model, torch.rand(2, 8), trace="real")
+
+
+class Lookup(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.EmbeddingBag(100, 16, mode="sum")
+
+    def forward(self, x):
+        return self.table(x)
+
+
+def quantized_table():
+    model = nn.Sequential(Lookup()).eval()
+    model[0].table.qconfig = torch.ao.quantization.float_qparams_weight_only_qconfig
+    return torch.ao.quantization.convert(torch.ao.quantization.prepare(model))
+
+
+def quantized_as_it_runs(dtype, *layers):
+    return torch.ao.quantization.quantize_dynamic(nn.Sequential(*layers), {*map(type, layers)}, dtype=dtype)
+
+
+PACKED = {
+    "linear in half precision": (
+        lambda: quantized_as_it_runs(torch.float16, nn.Linear(16, 8)), (4, 16), {"float16": 128, "float32": 8},
+    ),
+    "lstm": (
+        lambda: quantized_as_it_runs(torch.qint8, nn.LSTM(16, 32, 2, bidirectional=True)), (5, 2, 16),
+        {"int8": 2 * 128 * (16 + 32) + 2 * 128 * (64 + 32), "float32": 8 * 128},
+    ),
+    "gru": (
+        lambda: quantized_as_it_runs(torch.qint8, nn.GRU(16, 32)), (5, 2, 16), {"int8": 96 * 48, "float32": 2 * 96},
+    ),
+    "lstm in half precision": (
+        lambda: quantized_as_it_runs(torch.float16, nn.LSTM(16, 32)), (5, 2, 16),
+        {"float16": 128 * 48, "float32": 2 * 128},
+    ),
+    "cell": (
+        lambda: quantized_as_it_runs(torch.qint8, nn.LSTMCell(16, 32)), (2, 16),
+        {"int8": 128 * 48, "float32": 2 * 128},
+    ),
+    "table": (quantized_table, torch.zeros(2, 3, dtype=torch.int64), {"uint8": 1600}),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize("name", PACKED)
+def test_packed_weights_are_parameters(name):
+    build, x, by_dtype = PACKED[name]
+    report = cnncost.analyze(build(), x, trace="real")
+    assert report.param_dtypes == by_dtype
+    assert report.totals.params == sum(by_dtype.values())
 
 
 def test_quantization_aware_training_rounds_in_floats():
@@ -216,6 +309,60 @@ def test_a_loop_of_known_length(trace):
 
     report = cnncost.analyze(Do(loop, net=nn.Linear(16, 16)), X, trace=trace)
     assert (report.totals.macs, report.layer("net").calls) == (3 * 4 * 256, 3)
+
+
+def many(x):
+    return torch.tensor(x.shape[0] > 2)
+
+
+TRAINED = {  # MACs of a step by the ops that torch runs: forward, backward, and what backward computes again
+    "of the model alone": (lambda m, x: m.last(torch.cond(many(x), m.inner, m.inner, (x,))), 2 + (3 + 1)),
+    "of the input": (lambda m, x: m.last(torch.cond(many(x), m.inner, m.inner, (m.first(x),))), 3 + (5 + 1)),
+    "of two layers": (
+        lambda m, x: m.last(torch.cond(many(x), lambda y: m.inner(m.inner(y)), m.inner, (m.first(x),))), 4 + (7 + 2),
+    ),
+    "a branch that is known": (lambda m, x: m.last(torch.cond(len(x) > 2, m.inner, m.inner, (m.first(x),))), 3 + 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_gradients_pass_through_a_branch(name, trace):
+    forward, products = TRAINED[name]
+    model = Do(forward, first=nn.Linear(16, 16), inner=nn.Linear(16, 16), last=nn.Linear(16, 16))
+    report = cnncost.analyze(model, torch.rand(4, 16), training=True, trace=trace)
+    assert report.totals.training_macs == products * 4 * 256
+    assert any("peak of training is approximate" in note for note in report.notes) == ("known" not in name)
+
+
+def looped(name):
+    """A loop whose body has weights, by the function of torch that runs it, between a layer and another or not."""
+    from torch._higher_order_ops import map as mapped
+    from torch._higher_order_ops.scan import scan
+    from torch._higher_order_ops.while_loop import while_loop
+
+    return {
+        "map": lambda m, x: mapped(m.inner, x),
+        "scan": lambda m, x: scan(lambda c, y: (m.inner(c + y), y.clone()), x[0].clone(), x, dim=0)[0],
+        "while_loop": lambda m, x: while_loop(
+            lambda i, _: i < 3, lambda i, y: (i + 1, m.inner(y)), (torch.zeros((), dtype=torch.int64), x)
+        )[1],
+    }[name]
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("before", [False, True], ids=["of the model alone", "of the input"])
+@pytest.mark.parametrize("name", ["map", "scan", "while_loop"])
+def test_gradients_through_a_loop_of_torchs_are_refused(name, before, trace):
+    loop = looped(name)
+    model = Do(
+        lambda m, x: m.last(loop(m, m.first(x) if before else x)),
+        first=nn.Linear(16, 16), inner=nn.Linear(16, 16), last=nn.Linear(16, 16),
+    )  # fmt: skip
+    with pytest.raises(cnncost.CnncostError, match=rf"a gradient passes through torch's {name}, .* write it as a loop"):
+        cnncost.analyze(model, torch.rand(4, 16), training=True, trace=trace)
+    detached = Do(lambda m, x: m.last(loop(m, x).detach()), inner=nn.Linear(16, 16), last=nn.Linear(16, 16))
+    assert cnncost.analyze(detached, torch.rand(4, 16), training=True, trace=trace).totals.training_macs
 
 
 def test_a_scan_runs_once_a_step():

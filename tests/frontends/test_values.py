@@ -63,6 +63,8 @@ READABLE = [
     pytest.param(lambda x: positions(x).view(2, 2).t()[1].tolist(), [1, 3], id="views of a range"),
     pytest.param(lambda x: positions(x).add_(1).tolist(), [1, 2, 3, 4], id="a range written in place"),
     pytest.param(lambda x: torch.tensor([3, 1, 2]).argmax().item(), 0, id="a literal tensor"),
+    pytest.param(lambda x: x.new_tensor([3, 1, 2]).argmax().item(), 0, id="a literal tensor made like the input"),
+    pytest.param(lambda x: str(x.new_tensor([3]).dtype), "torch.float32", id="dtype of one made like the input"),
     pytest.param(
         lambda x: torch.broadcast_tensors(x, positions(x))[1].tolist(),
         [[0, 1, 2, 3]] * 2,

@@ -181,7 +181,7 @@ def test_a_keyword_of_the_factory():
 
 def test_a_tensor_is_not_filled_without_end():
     """A law is checked far out, where an image with values would take terabytes: it is found all the same, nearer."""
-    with pytest.raises(InputError, match="give its shape in place of a tensor"):
+    with pytest.raises(InputError, match="give a shape instead of a tensor"):
         with_sizes(torch.zeros(2, 3, 8, 8), {Axis((), 0): 65_536, Axis((), 2): 1024})
     laws = cnncost.formula(nn.Conv2d(3, 8, 1), torch.zeros(2, 3, 8, 8), "batch,height", training=False)
     assert str(laws["macs"]) == "192·B·H"

@@ -168,7 +168,10 @@ EXACT = [
     ('{ model = "lenet5", quantity = "nothing like it" }', "; expected one of "),
     ('{ model = 5, quantity = "macs" }', "model: expected a MODEL"),
     ('{ model = "lenet5", quantity = "macs", input = "1xx" }', "1xx"),
-    ('{ model = "lenet5", quantity = "macs", optimizer = "sgd" }', "macs needs no training step"),
+    (
+        '{ model = "lenet5", quantity = "macs", optimizer = "sgd" }',
+        "macs needs no training step; only training_peak, training_peak_by_device do",
+    ),
     ('{ model = "lenet5", quantity = "param_bytes", layer = "c1" }', "of the whole model"),
     ('{ model = "lenet5", quantity = "macs", formula = "1" }', "has both model and formula"),
     ('{ ratio = [{ formula = "1" }] }', "expected a list of 2 measures, got 1"),

@@ -1,6 +1,9 @@
 """The Meter with a fake clock: every second and every FLOP is accounted for."""
 
+import weakref
+from dataclasses import dataclass
 from inspect import signature
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -9,7 +12,7 @@ from torch import nn
 import cnncost
 from cnncost.errors import CnncostError, InputError
 from cnncost.meter import Meter
-from cnncost.meter.cost import described, resized
+from cnncost.meter.inputs import described, resized
 from cnncost.shapes import TensorText
 
 torch.set_num_threads(1)
@@ -242,8 +245,8 @@ def test_a_device_by_name(clock):
 @pytest.mark.parametrize(
     ("inputs", "batch", "told"),
     [
-        (None, None, "give it the inputs of a step"),
-        (None, 4, "give it the inputs of a step"),
+        (None, None, "no inputs; pass them once"),
+        (None, 4, "no inputs; pass them once"),
         ("4x3x8x8", 0, "a step of 0 examples"),
         ("4x3x8x8", -1, "a step of -1 examples"),
         ("4x3x8x8", "4x4x8x8", "expected 3 channels"),
@@ -276,7 +279,7 @@ def test_an_invalid_step_raises_at_once(meter):
         (torch.zeros(4, 2, dtype=torch.int64), 3, TensorText((3, 2), "int64")),
         ({"ids": "4x7:int64", "scale": (1, 5), "flag": True}, 9,
          {"ids": TensorText((9, 7), "int64"), "scale": TensorText((1, 5), None), "flag": True}),
-        (["4x3", ("4x1", None)], 1, (TensorText((1, 3), None), (TensorText((1, 1), None), None))),
+        (["4x3", ("4x1", None)], 1, [TensorText((1, 3), None), (TensorText((1, 1), None), None)]),
     ],
 )  # fmt: skip
 def test_inputs_resized_to_another_batch(inputs, batch, expected):
@@ -348,3 +351,89 @@ class TestWithoutABatchAxis:
             meter.step(batch)
         rates = meter.rates()
         assert (rates.steps, rates.examples, rates.macs) == (2, 5, 5 * self.MACS)
+
+
+@dataclass
+class Batch:
+    x: torch.Tensor
+    y: torch.Tensor
+    name: str = "batch"
+
+
+class Pair(NamedTuple):
+    x: torch.Tensor
+    y: torch.Tensor
+
+
+class Sorted(nn.Module):
+    """Does something else for each container: a list's items are all computed, of others the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.cell = nn.Linear(4, 3), nn.GRU(4, 3)
+
+    def forward(self, x):
+        if isinstance(x, nn.utils.rnn.PackedSequence):
+            return self.cell(x)[0].data
+        if isinstance(x, list):
+            return sum(self.layer(each) for each in x)
+        return self.layer(x.x) if hasattr(x, "x") else self.layer(x[0])
+
+
+def two(n):
+    return torch.rand(n, 4), torch.rand(n, 4)
+
+
+CONTAINERS = {  # MACs of n examples
+    "a list": (lambda n: ([*two(n)],), lambda n: 24 * n),
+    "a list by name": (lambda n: {"x": [*two(n)]}, lambda n: 24 * n),
+    "a tuple": (lambda n: (two(n),), lambda n: 12 * n),
+    "a named tuple": (lambda n: (Pair(*two(n)),), lambda n: 12 * n),
+    "a dataclass": (lambda n: (Batch(*two(n)),), lambda n: 12 * n),
+    "a dataclass alone": (lambda n: Batch(*two(n)), lambda n: 12 * n),
+    "a packed sequence": (
+        lambda n: nn.utils.rnn.pack_sequence([torch.rand(5, 4)] + [torch.rand(2, 4)] * (n - 1)),
+        lambda n: (5 + 2 * (n - 1)) * 3 * (12 + 9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_step_has_the_cost_of_its_batch_in_whatever_holds_it(name, clock):
+    make, macs = CONTAINERS[name]
+    found = Meter(Sorted(), training=False, warmup=0, clock=clock)
+    for n in (2, 3, 2, 3, 3):
+        clock.now += 1
+        found.step(make(n))
+    rates = found.rates()
+    assert (rates.examples, rates.steps) == (13, 5)
+    assert rates.macs == 2 * macs(2) + 3 * macs(3)
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_no_tensor_is_kept_in_whatever_holds_it(name, clock):
+    tensors = []
+
+    class Noted(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if func is torch.rand:
+                tensors.append(weakref.ref(result))
+            return result
+
+    with Noted():
+        batch = CONTAINERS[name][0](2)
+    found = Meter(Sorted(), training=False, warmup=0, clock=clock)
+    found.step(batch)
+    del batch
+    assert tensors
+    assert all(tensor() is None for tensor in tensors)
+
+
+def test_an_object_that_holds_tensors_is_refused(clock):
+    class Data:
+        def __init__(self):
+            self.x = torch.rand(2, 4)
+
+    with pytest.raises(InputError, match=r"class Data, which holds tensors; .*give the step its number of examples"):
+        Meter(Sorted(), training=False, warmup=0, clock=clock).step(Data())

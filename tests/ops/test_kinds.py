@@ -148,8 +148,8 @@ WRONG = {
     "a bias that is a matrix": (replace(CONV, inputs=(*CONV.inputs[:2], t(6, 1))), "bias (of rank 1, may be missing)"),
     "a stride for a line": (but(CONV, stride=(1,)), "expected 2 numbers in 'stride', one per spatial axis"),
     "padding for a volume": (but(CONV, padding=(1, 1, 1)), "expected 2 numbers in 'padding'"),
-    "a kernel that isn't the weight's": (but(CONV, kernel=(3, 1)), "expected the kernel (3, 3) of the weight"),
-    "channels that don't fit": (but(CONV, groups=3), "expected 6 channels of x by weight and groups, got 4"),
+    "a kernel that isn't the weight's": (but(CONV, kernel=(3, 1)), "expected the weight's kernel size (3, 3)"),
+    "channels that don't fit": (but(CONV, groups=3), "expected x to have 6 channels by weight and groups, got 4"),
     "other channels than the weight gives": (
         replace(CONV, outputs=(t(1, 4, 7, 7),)), "expected y of rank 4 with 6 channels, got (1, 4, 7, 7)"
     ),
@@ -167,16 +167,16 @@ WRONG = {
     "moves as text": (but(MOVES["flip"], moves="flip"), "expected tuple[tuple[object, ...], ...]"),
     "elements get lost": (layout([(2, 3)], [(5,)], ("reshape", (5,))), "does not apply to the shape (2, 3)"),
     "an axis twice": (layout([(2, 3)], [(2, 2)], ("permute", (0, 0))), "does not apply to the shape (2, 3)"),
-    "another order": (layout([(2, 3)], [(2, 3)], ("permute", (1, 0))), "to the shape (3, 2), its output has (2, 3)"),
+    "another order": (layout([(2, 3)], [(2, 3)], ("permute", (1, 0))), "shape (3, 2), but its output has (2, 3)"),
     "beyond the end": (layout([(2, 9)], [(2, 4)], ("slice", 1, 6, 4, 1)), "does not apply to the shape (2, 9)"),
-    "another length": (layout([(2, 9)], [(2, 5)], ("slice", 1, 2, 4, 1)), "to the shape (2, 4), its output has"),
+    "another length": (layout([(2, 9)], [(2, 5)], ("slice", 1, 2, 4, 1)), "to the shape (2, 4), but its output has"),
     "not expandable": (layout([(2, 3)], [(4, 3)], ("expand", (4, 3))), "(2, 3) does not broadcast to (4, 3)"),
     "an axis that isn't there": (layout([(2, 3)], [(2, 3)], ("roll", 2, 1)), "IndexError"),
-    "joined to another size": (layout([(2, 3), (2, 4)], [(2, 8)], ("cat", 1)), "to the shape (2, 7), its output"),
+    "joined to another size": (layout([(2, 3), (2, 4)], [(2, 8)], ("cat", 1)), "to the shape (2, 7), but its output"),
     "an input that isn't there": (layout([(2, 3)], [(2, 3)], ("input", 1), ("reshape", (2, 3))), "IndexError"),
     "a part too long": (layout([(2, 7)], [(2, 3), (2, 5)], ("split", 1)), "does not apply to the shape (2, 7)"),
     "a resized axis that is not sampled": (
-        replace(POOL, outputs=(t(1, 5, 4, 4),)), "to the shape (1, 4, 4, 4), its output has"
+        replace(POOL, outputs=(t(1, 5, 4, 4),)), "to the shape (1, 4, 4, 4), but its output has"
     ),
     "features that the weight hasn't": (replace(LINEAR, outputs=(t(2, 6),)), "y of *,O, got (2, 3), (5, 3) and (2, 6)"),
     "a product of another size": (but(MATMUL, n=6), "expected 1 · 2 · 6 outputs by batch, m and n, got (2, 5)"),
@@ -271,7 +271,7 @@ def test_every_kind_is_declared():
 
 
 def test_a_kind_is_declared_once():
-    with pytest.raises(ValueError, match="kind\\('conv'\\): it is declared already"):
+    with pytest.raises(ValueError, match="kind\\('conv'\\): already declared"):
         kind("conv", inputs=[one("x")])
 
 

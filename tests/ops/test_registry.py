@@ -54,7 +54,7 @@ def test_a_factor_is_a_name_and_a_whole_number(pair):
 
 
 def test_names_and_numbers_come_in_pairs():
-    with pytest.raises(TypeError, match="names and whole numbers in turn"):
+    with pytest.raises(TypeError, match="alternating names and ints"):
         ops.macs("N", 2, "K")
 
 

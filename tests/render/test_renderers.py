@@ -44,6 +44,46 @@ ODD = [
     "<b>&amp;",
     "\\$50 100%#",
     "\x1b[31mred",
+    # what a line may begin with that is markup there
+    "- a",
+    "+ b",
+    "-",
+    "---",
+    "* c",
+    "1. x",
+    "2) y",
+    "3.",
+    ":f: g",
+    ":x:",
+    ".. x",
+    "====",
+    "=A1",
+    "> cited",
+    "#1",
+    "[x] y",
+    "[1]: z",
+    "*",
+    "| p",
+    "~~~",
+    "@me",
+    "% remark",
+    "\\",
+    # signs that make another of their neighbours
+    "\\|",
+    "a\\",
+    "a\\|b",
+    "`",
+    "`a",
+    "a``b",
+    "a--b --c",
+    "'' ?` ,,",
+    "&copy; &#35;",
+    "__init__",
+    "~a~ ~~b~~",
+    "a:",
+    "b.",
+    "a\rb",
+    "{x} $y$ ^z",
 ]
 NAN, INF = float("nan"), float("inf")
 COLUMNS = (
@@ -301,14 +341,14 @@ def test_curves(values, marks, shown):
 
 def test_headings_and_pictures():
     given = Document("t", "net", parts=(Heading("part", level=1), Picture("a b.svg", "drawn")), level=2)
-    assert rendered(given, "markdown") == "## net\n\n### part\n\n![drawn](a b.svg)\n"
+    assert rendered(given, "markdown") == "## net\n\n### part\n\n![drawn](<a b.svg>)\n"
     assert '<img src="a b.svg" alt="drawn">' in rendered(given, "html")
     assert r"\subsection*{part}" in rendered(given, "latex")
     assert to_text(given, 80) == "net\n\npart"
 
 
 def test_csv_needs_a_table():
-    with pytest.raises(ValueError, match="no table for CSV"):
+    with pytest.raises(ValueError, match="there is no table to write as CSV"):
         rendered(Document("t"), "csv")
 
 

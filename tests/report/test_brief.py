@@ -12,6 +12,7 @@ from torch import nn
 import cnncost
 from cnncost.report.brief import Rows
 from cnncost.report.model import Report
+from tests.report.signs import explained, shown
 
 LONG = 700
 """Characters: six lines of a terminal. A report of some hundred layers has 100,000 and more, written out."""
@@ -113,6 +114,9 @@ def test_bounds_are_marked() -> None:
     assert repr(report).endswith(": 0 params, >=0 MACs, >=16 FLOPs>")
     assert ">≥16<" in report.totals._repr_html_()
     assert ">≥16<" in report.layers._repr_html_()  # type: ignore[attr-defined]
+    for part in (report.totals, report.layers, report.ops):
+        text = part._repr_html_()
+        assert explained(text, "html") == shown(text, "html") > set()
     assert ">?<" in report.ops._repr_html_()  # type: ignore[attr-defined]
 
 

@@ -15,7 +15,9 @@ def legend(report, by, depth=None):
     [
         pytest.param("lenet5", "module", None, [], id="nothing to say of a plain list"),
         pytest.param("odd", "module", None, ["a … b ×n", "(own)", "(used)"], id="every sign that is there"),
-        pytest.param("vgg16", "module", 1, ["1 of 2 levels shown; each row has all below it"], id="a tree that is cut"),
+        pytest.param(
+            "vgg16", "module", 1, ["1 of 2 levels shown; each row includes all below it"], id="a tree that is cut"
+        ),
         pytest.param("vgg16", "layer", None, ["each row is one call of a module"], id="layers"),
         pytest.param(
             "resnet50", "layer", None, ["each row is one call of a module; (own)"], id="layers and own shares"

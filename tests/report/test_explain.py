@@ -59,7 +59,8 @@ def test_a_parents_own_share_by_its_name(report):
 
 def test_a_path_that_is_like_none_is_told_some_that_there_are(report):
     expected = (
-        "'nope': the model has none of this path; \"\" is the model itself, in it are c1, squash1, s2, squash2 and"
+        "'nope': the model has no module of this path; \"\" is the model itself, "
+        "which contains c1, squash1, s2, squash2 and"
     )
     with pytest.raises(CnncostError, match=expected):
         report("lenet5").explain("nope")

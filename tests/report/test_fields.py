@@ -110,9 +110,9 @@ def test_calls_of_a_shared_module():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("con", r"module 'con': the model has none of this path; did you mean conv"),
-        ("never", r"module 'never': it was never called, so that it has no receptive field"),
-        ("conv#3", r"module 'conv#3': the model has none of this path; did you mean conv#2"),
+        ("con", r"module 'con': the model has no module of this path; did you mean conv"),
+        ("never", r"module 'never': it was never called, so it has no receptive field"),
+        ("conv#3", r"module 'conv#3': the model has no module of this path; did you mean conv#2"),
     ],
 )
 def test_layers_that_have_none(path, message):

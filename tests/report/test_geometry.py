@@ -261,7 +261,7 @@ def test_a_saved_report_without_them_says_so():
         (("--columns", "+kernels"), "expected +kernel, +stride, +input, +trainable, +rf"),
         (("--columns", "kernel"), "got kernel"),
         (("--columns", "+kernel=3"), "got +kernel=3"),
-        (("--columns", "+kernel,+rf", "--by", "op"), "an op's row stands for all its calls and has no +kernel, +rf"),
+        (("--columns", "+kernel,+rf", "--by", "op"), "a row stands for all calls of an op and has no +kernel, +rf"),
     ],
 )
 def test_wrong_columns_on_the_command_line(tmp_path, python, arguments, says):

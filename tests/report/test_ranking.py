@@ -131,7 +131,7 @@ def test_the_legend_is_of_the_rows_shown():
         ({"sort": "allocated"}, "sort: allocated is a column of +memory, which was not requested"),
         ({"sort": "unmasked"}, "sort: unmasked is a column of +masks, which was not requested"),
         ({"sort": 3}, "sort=3: expected the name of a column"),
-        ({"top": 0}, "top=0: expected a number of rows from 1"),
+        ({"top": 0}, "top=0: expected a number of rows of at least 1"),
         ({"top": -1}, "top=-1"),
         ({"top": True}, "top=True"),
         ({"top": 2.0}, "top=2.0"),
@@ -150,7 +150,7 @@ def test_what_is_refused(net, form, asked, says):
     [
         (("--top", "3", "--depth", "2"), "leave out --depth and --by module"),
         (("--sort", "macs", "--by", "module"), "list layers or ops, not the tree"),
-        (("--top", "3", "--format", "json"), "json holds all layers in the order in which they ran"),
+        (("--top", "3", "--format", "json"), "json contains all layers in the order they ran"),
         (("--top", "3", "--explain", "c1"), "leave out --sort and --top"),
         (("--top", "0"), "0 is not in the range"),
         (("--sort", "mac"), "did you mean macs?"),

@@ -14,6 +14,7 @@ import pytest
 
 from cnncost.report.columns import with_own_figures
 from cnncost.report.schema import derived, statistic, statistics
+from tests.report.signs import explained, shown
 
 PACKAGE = Path(__file__).resolve().parents[2] / "cnncost"
 FURTHER = '''
@@ -87,6 +88,13 @@ SHARE = '''
     def trainable_share(self) -> Fraction | None:
         """None without parameters."""
         return Fraction(self.trainable_params, self.params) if self.params else None
+
+    @derived("masked", "share of MACs that attention's masks leave out", "share", after="macs_unmasked")
+    def mask_share(self) -> Fraction | None:
+        """None without multiply-accumulates."""
+        if self.macs_unmasked is None or not self.macs:
+            return None
+        return 1 - Fraction(self.macs_unmasked, self.macs)
 '''
 PROGRAM = """
 import json, sys
@@ -94,7 +102,7 @@ import torch
 from torch import nn
 import cnncost
 from cnncost.budget.quantities import QUANTITIES
-from cnncost.render import csv, latex, markdown
+from cnncost.render import csv, html, latex, markdown
 from cnncost.report import document, outline
 from cnncost.report.model import Report
 from cnncost.report.ranking import Ranking
@@ -149,6 +157,33 @@ class Odd(nn.Module):
 
 odd = cnncost.analyze(Odd(), (2, 8))
 
+class Attends(Net):
+    def __init__(self, unknown_mask, unknown_op):
+        super().__init__()
+        self.unknown_mask, self.unknown_op = unknown_mask, unknown_op
+
+    def forward(self, x):
+        q = super().forward(x)[None, None]
+        mask = q[0, 0, :, :2] > 0 if self.unknown_mask else torch.ones(2, 2, dtype=torch.bool).tril()
+        y = nn.functional.scaled_dot_product_attention(q, q, q, mask)
+        return torch.matrix_exp(y @ y.mT) if self.unknown_op else y
+
+class Fails(Net):
+    def forward(self, x):
+        self.head(x)
+        raise ValueError("on purpose")
+
+def failed():
+    try:
+        return cnncost.analyze(Fails(), (2, 8))
+    except cnncost.CnncostError as error:
+        return error.partial
+
+signed = {
+    "nothing": report, "op": unknown, "failed": failed(),
+    **{f"mask {'un' * a}known, op {'un' * b}known": cnncost.analyze(Attends(a, b), (2, 8)).with_masks()
+       for a in (False, True) for b in (False, True)}}
+
 older = json.loads(report.to_json())  # as of a version that had no pass of runs
 for row in (older["totals"], *older["layers"]):
     del row["runs"]
@@ -180,6 +215,13 @@ json.dump({
         form: {by: show(document.document(unknown, by)) for by in ("module", "layer", "op")}
         for form, show in (("markdown", markdown.to_markdown), ("latex", latex.to_latex))},
     "unknown page": unknown.to_html(),
+    "signs": {
+        name: [(by, form, text) for by in ("module", "layer", "op") for form, text in (
+            ("markdown", markdown.to_markdown(document.document(each, by))),
+            ("latex", latex.to_latex(document.document(each, by))),
+            ("html", html.to_html(document.document(each, by))),
+            *(("text", document.to_text(each, by=by, width=width)) for width in (40, 60, 80, 100, 120, 240)))]
+        for name, each in signed.items()},
     "older": {
         "texts": [
             *[show(document.document(older, by)) for by in ("module", "layer")
@@ -314,8 +356,48 @@ def test_a_ratio_of_lower_bounds_is_marked_as_neither_bound(found, by):
     assert {total[columns[name]][0] for name in ("FLOP/B", *(["idle"] if by != "op" else []))} == {"~"}
     known = next(line for line in lines if line[0].strip("| `") in {"head", "aten.linear", "aten.addmm"})
     assert float(known[columns["FLOP/B"]]) > 0
-    assert r"ratios marked \~" in found["unknown"]["markdown"][by]
+    assert r"- \~: can be larger or smaller, as ops without a rule are missing" in found["unknown"]["markdown"][by]
     assert r"\textasciitilde{}" in found["unknown"]["latex"][by]
+
+
+SIGNED = {
+    "nothing": "", "op": "≥~?", "failed": "≥~?",
+    "mask known, op known": "", "mask unknown, op known": "≤~", "mask known, op unknown": "≥~?",
+    "mask unknown, op unknown": "≥~?",
+}  # fmt: skip
+"""Which signs a network's tables have, among all views."""
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_sign_is_explained_if_and_only_if_a_table_shows_it(found, name):
+    """Also where a column with it has no room; lower bounds are told with the ops that are missing, in any view."""
+    seen = set()
+    for by, form, text in found["signs"][name]:
+        signs, told = shown(text, form), explained(text, form)
+        seen |= signs
+        always = {"≥"} if "≥" in SIGNED[name] else set()  # the sentence on all MACs has it as well
+        always |= {"~"} if name == "mask unknown, op unknown" else set()  # and that on MACs without masked pairs
+        always |= {"≤"} if name == "mask unknown, op known" else set()
+        assert told - always == signs - always, (by, form, text)
+        assert always <= told, (by, form, text)
+    assert seen == {*SIGNED[name]}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("op", "ops without a rule are missing"),
+        ("mask unknown, op known", "attention is counted in full where its mask is unknown"),
+        (
+            "mask unknown, op unknown",
+            "ops without a rule are missing, and attention is counted in full where its mask is unknown",
+        ),
+        ("failed", "what forward did not reach is missing"),
+    ],
+)
+def test_the_sentence_on_numbers_that_are_neither_bound_says_why(found, name, why):
+    text = next(text for by, form, text in found["signs"][name] if (by, form) == ("module", "html"))
+    assert f"~: can be larger or smaller, as {why}<" in text
 
 
 def test_a_ratio_of_what_no_rule_counts_is_unknown(found):
@@ -348,8 +430,9 @@ def test_a_report_saved_before_there_was_the_pass_has_no_number_of_it(found):
     assert older["values"] == [None, None, found["modules"][0][2]]
     assert older["again"] is True
     assert older["refused"] == [
-        "sort: Net was saved before cnncost had runs; analyze the model again", "runs_per_flop of 'Net': it has none",
-    ]  # fmt: skip
+        "sort: Net was saved before cnncost had runs; analyze the model again",
+        "runs_per_flop of 'Net': the report has no such figure",
+    ]
 
 
 def among(names, columns):
@@ -480,5 +563,5 @@ def test_a_pass_whose_numbers_do_not_add_up_is_refused(how, said):
 
 def test_a_column_with_the_name_of_another_figure_is_refused():
     assert with_own_figures("sweep", {"macs": 1}, {"activations": 2}) == {"macs": 1, "activations": 2}
-    with pytest.raises(TypeError, match="activations: sweep has another figure of this name; rename the statistic"):
+    with pytest.raises(TypeError, match="activations: sweep has another figure with this name; rename the statistic"):
         with_own_figures("sweep", {"macs": 1, "activations": 2}, {"activations": 3})

@@ -103,7 +103,7 @@ def test_rows_fit_a_screen_and_a_half_by_default(report):
 
 
 def test_cut_depth_is_said(report):
-    assert "2 of 4 levels shown; each row has all below it" in to_text(report("resnet50"), depth=2, width=80)
+    assert "2 of 4 levels shown; each row includes all below it" in to_text(report("resnet50"), depth=2, width=80)
 
 
 def test_str_is_the_text(report, monkeypatch):

@@ -254,11 +254,11 @@ def test_files_by_the_command_line(tmp_path, capfdbinary):
 REFUSED = [
     (
         ("summarize", "lenet5", "--format", "trace"),
-        "a device is needed: cnncost roofline MODEL --device NAME --format trace",
+        "needs a device: cnncost roofline MODEL --device NAME --format trace",
     ),
     (
         ("memory", "lenet5", "--format", "speedscope"),
-        "a device is needed: cnncost roofline MODEL --device NAME --format sp",
+        "needs a device: cnncost roofline MODEL --device NAME --format sp",
     ),
     (("roofline", "lenet5", "--format", "trace"), "Missing option '--device'"),
     (("roofline", "lenet5", "--device", "h100", "--format", "trace", "--by", "op"), "leave out --explain, --by, --top"),

@@ -77,7 +77,11 @@ def test_the_zoo_knows_its_inputs():
     ("call", "message"),
     [
         pytest.param(lambda: with_batch("1x3", 0), "expected 1 or more", id="below 1"),
-        pytest.param(lambda: with_batch(object(), 2), "expected shapes to set it in, got object", id="no shape"),
+        pytest.param(
+            lambda: with_batch(object(), 2),
+            "expected inputs with a tensor or shape to set it in, got object",
+            id="no shape",
+        ),
         pytest.param(lambda: resolve("torch.nn:ReLU", batch=2), "no input given", id="no input known"),
     ],
 )

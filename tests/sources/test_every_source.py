@@ -62,7 +62,11 @@ COMMANDS = {
     "bench": ("bench", "--batch", "2", "--seconds", "0.01", "--ceilings", "h100"),  # measuring this machine takes long
 }
 LACKING = {
-    **{(SAVED, command): "name the model" for command in COMMANDS if command not in {"summarize", "compare", "diff"}},
+    **{
+        (SAVED, command): "give the model itself"
+        for command in COMMANDS
+        if command not in {"summarize", "compare", "diff"}
+    },
     (SAVED, "rf"): "analyze the model again",
     (SAVED, "formula"): "a saved report is of one run",
     (METHOD, "verify"): "not a method",

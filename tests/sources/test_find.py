@@ -59,15 +59,15 @@ def test_a_source_stays_one():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        pytest.param(lambda: find("saved.json", {"width": 3}), InputError, "can't be given arguments", id="saved"),
-        pytest.param(lambda: find(nn.ReLU(), {"width": 3}), InputError, "a model that is built", id="object"),
-        pytest.param(lambda: find("saved.json").build(), SourceError, "name the model", id="no model to build"),
-        pytest.param(lambda: resolve("saved.json"), SourceError, "name the model", id="no model to run"),
+        pytest.param(lambda: find("saved.json", {"width": 3}), InputError, "takes no arguments", id="saved"),
+        pytest.param(lambda: find(nn.ReLU(), {"width": 3}), InputError, "a built model", id="object"),
+        pytest.param(lambda: find("saved.json").build(), SourceError, "give the model itself", id="no model to build"),
+        pytest.param(lambda: resolve("saved.json"), SourceError, "give the model itself", id="no model to run"),
         pytest.param(
-            lambda: find("net.py:Net#layer").without_method("a test"), SourceError, "name the model alone, net.py:Net,",
+            lambda: find("net.py:Net#layer").without_method("a test"), SourceError, "give the model alone, net.py:Net,",
             id="no forward of its own",
         ),
-        pytest.param(lambda: resolve(nn.ReLU(), (1, 2)).to(None), InputError, "a model that is built", id="dtype"),
+        pytest.param(lambda: resolve(nn.ReLU(), (1, 2)).to(None), InputError, "a built model", id="dtype"),
     ],
 )  # fmt: skip
 def test_what_a_source_can_not_do(call, error, message):

@@ -237,7 +237,7 @@ def test_a_package_that_can_not_be_imported(monkeypatch, tmp_path):
     for name in [m for m in sys.modules if m == "timm" or m.startswith("timm.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(CnncostError, match=r"timm is installed and can't be imported.*install both for one build"):
+    with pytest.raises(CnncostError, match=r"timm is installed but can't be imported.*install the same build of both"):
         cnncost.analyze("timm:resnet50")
 
 
@@ -250,7 +250,7 @@ ROOTS = [
     ),
     pytest.param(
         "import no_such_part\n",
-        "this needs timm, and that needs the package no_such_part; install it with: pip install no_such_part",
+        "this needs timm, which needs the package no_such_part; install it with: pip install no_such_part",
         id="a package that it needs",
     ),
     pytest.param(

@@ -201,7 +201,7 @@ def test_what_runs_forward_alone_says_so(command, who, capsys):
     code, out, err = run(capsys, command, FILE + "Net#encode", "--input", "2x8")
     assert (code, out) == (2, "")
     advice = f"cnncost summarize {FILE}Net#encode"
-    assert f"{who} runs the model's own forward, not a method; name the model alone, {FILE}Net, or" in err
+    assert f"{who} runs the model's own forward, not a method; give the model alone, {FILE}Net, or" in err
     assert err.endswith(advice + "\n")
     assert run(capsys, *advice.split()[1:], "--input", "2x8")[0] == 0  # the advice works
 

@@ -71,7 +71,7 @@ def test_a_package_below_src_by_its_name(tmp_path, monkeypatch):
 def test_a_relative_import_in_no_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text("from .parts import WIDTH\n")
-    with pytest.raises(SourceError, match=r"put an __init__.py into the folder"):
+    with pytest.raises(SourceError, match=r"put an __init__.py into the package"):
         cnncost.analyze("net.py:Net", "1x8")
 
 

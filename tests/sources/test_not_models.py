@@ -87,7 +87,7 @@ def ran(capfd, *arguments):
     return stop.value.code, out, err
 
 
-STATE = "a state dict of 3 tensors with 44 numbers, and no code: a cost needs the class of the model"
+STATE = "a state dict of 3 tensors with 44 numbers, without code: a cost needs the model's class"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ STATE = "a state dict of 3 tensors with 44 numbers, and no code: a cost needs th
         pytest.param("data.bin", "not a file that torch.load reads", id="bin that is not torch's"),
         pytest.param("notes.md", "not a file with a model", id="text"),
         pytest.param("lesson.ipynb", "jupyter nbconvert --to script lesson.ipynb", id="notebook"),
-        pytest.param("model.yaml", "a configuration, and no code", id="yaml"),
+        pytest.param("model.yaml", "a configuration, not code", id="yaml"),
         pytest.param("net.onnx", "not an ONNX model: it has no graph", id="onnx"),
         pytest.param("folder", "is a folder; give a class in one of its files (model.py)", id="folder"),
         pytest.param("bare", "is a folder; give the file in it", id="folder without code"),

@@ -121,6 +121,10 @@ NET = """
         return Net
 
 
+    def a_program():
+        return torch.export.export(nn.Linear(8, 8), (torch.rand(2, 8),))
+
+
     def needs(width):
         return Net(width)
 
@@ -327,7 +331,7 @@ FAILURES = [
     pytest.param(
         "no_such_package.models:Net",
         {},
-        "No module named 'no_such_package'; install it, or run from the folder that has it",
+        "No module named 'no_such_package'; install it, or run from the folder that contains it",
         id="a package that is not installed",
     ),
     pytest.param("package.modells:Net", {}, "No module named 'package.modells'", id="a module's name misspelt"),
@@ -361,13 +365,28 @@ FAILURES = [
     pytest.param("net.py:number", {}, "expected a class or a function that creates a model, got int", id="a number"),
     pytest.param("net.py:torch", {}, "expected a class or a function that creates a model, got module", id="a module"),
     pytest.param(
-        "net.py:nothing", {}, "expected a factory of torch.nn.Module, got NoneType", id="a factory that returns nothing"
+        "net.py:nothing",
+        {},
+        "expected a factory of torch.nn.Module, but it returned NoneType",
+        id="a factory that returns nothing",
     ),
     pytest.param(
-        "net.py:a_list", {}, "expected a factory of torch.nn.Module, got list", id="a factory that returns a list"
+        "net.py:a_list",
+        {},
+        "expected a factory of torch.nn.Module, but it returned list",
+        id="a factory that returns a list",
     ),
     pytest.param(
-        "net.py:the_class", {}, "expected a factory of torch.nn.Module, got", id="a factory that returns a class"
+        "net.py:the_class",
+        {},
+        "expected a factory of torch.nn.Module, but it returned",
+        id="a factory that returns a class",
+    ),
+    pytest.param(
+        "net.py:a_program",
+        {},
+        "it returned ExportedProgram; return its module, program.module()",
+        id="a factory that returns an exported program",
     ),
     pytest.param(
         "net.py:fails",

@@ -97,10 +97,14 @@ def test_several_inputs(texts, inputs):
 
 MIXED = [
     pytest.param(
-        ("a=1x3", "4"), "input '4': others are named; give all as NAME=SHAPE, or none", id="the second has no name"
+        ("a=1x3", "4"),
+        "input '4': other inputs are named; name all of them (NAME=SHAPE) or none",
+        id="the second has no name",
     ),
     pytest.param(
-        ("4", "a=1x3"), "input '4': others are named; give all as NAME=SHAPE, or none", id="the first has no name"
+        ("4", "a=1x3"),
+        "input '4': other inputs are named; name all of them (NAME=SHAPE) or none",
+        id="the first has no name",
     ),
     pytest.param(("a=1x3", "a=4"), "input 'a=4': a is given twice", id="a name twice"),
     pytest.param(("1a=1x3",), "input '1a=1x3': expected a shape", id="no name of Python"),

@@ -244,14 +244,14 @@ def test_separate_projections_reduce_their_inputs_gradients_apart():
     ("how", "kind", "said"),
     [
         ({"link": "nvlnk"}, DeviceError, "link 'nvlnk'; did you mean nvlink"),
-        ({"link": "xgmi"}, DeviceError, "expected the bandwidth of a link xgmi; it has nvlink, pcie, infiniband"),
+        ({"link": "xgmi"}, DeviceError, "no bandwidth is known for the link xgmi, only for nvlink, pcie, infiniband"),
         (
             {"link": "pcie", "device": "alone"},
             DeviceError,
-            "expected the bandwidth of a link pcie; none is stated for it",
+            "no bandwidth is known for the link pcie, nor for any other",
         ),
-        ({"node": 0}, DeviceError, "node: expected a number of ranks from 1 up, got 0"),
-        ({"node": 4, "link": "pcie"}, DeviceError, "expected one of them"),
+        ({"node": 0}, DeviceError, "node: expected 1 or more ranks per node, got 0"),
+        ({"node": 4, "link": "pcie"}, DeviceError, "expected only one of them"),
         ({"algorithm": "star"}, DeviceError, "algorithm 'star': expected ring or tree"),
     ],
 )
@@ -310,11 +310,11 @@ def test_the_command(capfd, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--link", "nvlink"), "--link is for a model that is split; give --parallel"),
-        (("--node", "4"), "--node is for a model that is split"),
-        (("--algorithm", "tree"), "--algorithm is for a model that is split"),
-        (("--parallel", "dp=2", "--link", "pcie", "--node", "2"), "--link is for all ranks"),
-        (("--parallel", "dp=2", "--link", "xgmi"), "expected the bandwidth of a link xgmi; it has nvlink"),
+        (("--link", "nvlink"), "--link is for a split model; also give --parallel"),
+        (("--node", "4"), "--node is for a split model"),
+        (("--algorithm", "tree"), "--algorithm is for a split model"),
+        (("--parallel", "dp=2", "--link", "pcie", "--node", "2"), "--link is the link between all ranks"),
+        (("--parallel", "dp=2", "--link", "xgmi"), "no bandwidth is known for the link xgmi, only for nvlink"),
         (("--parallel", "dp=2", "--epochs", "1", "--examples", "9"), "an estimate for training needs a whole model"),
     ],
 )

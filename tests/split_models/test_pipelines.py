@@ -136,7 +136,7 @@ def data_parallel(group):
 REFUSED = {
     "no schedule": (lambda group: nn.Linear(4, 4), "8x4", "expected a schedule of torch.distributed.pipelining"),
     "no shapes": (schedule_of, "8x4", r"stage 0: expected PipelineStage\(…, output_args=tensor\) with one"),
-    "no inputs": (lambda g: schedule_of(g, **SAMPLE), None, "inputs: expected the whole batch, for stage 0"),
+    "no inputs": (lambda g: schedule_of(g, **SAMPLE), None, "inputs: expected the whole batch because stage 0"),
     "an uneven batch": (lambda g: schedule_of(g, **SAMPLE), "6x4", "divisible into 4 microbatches, got 6"),
     "no loss": (without_loss, "8x4", "has no loss_fn"),
     "several tensors": (lambda g: schedule_of(g, nn.LSTM(4, 4), **SAMPLE), "8x4", "stage 0 returns tuple"),

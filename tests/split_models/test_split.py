@@ -159,6 +159,41 @@ def test_a_communication_hook_is_not_followed():
         assert cnncost.analyze(model.module, "2x4", training=True).communication == ()
 
 
+class Around(torch.nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+WRAPPED = {  # whether the all-reduce is counted, or said to be left out
+    "alone": (lambda model: model, "static", True),
+    "compiled": (lambda model: torch.compile(model, backend="eager"), "static", True),
+    "compiled twice, which gives a function": (
+        lambda model: torch.compile(torch.compile(model, backend="eager"), backend="eager"), "static", False,
+    ),
+    "on values": (lambda model: model, "real", False),
+    "in a module": (Around, "static", False),
+    "in a sequence": (torch.nn.Sequential, "static", False),
+    "in a function": (lambda model: lambda x: model(x) * 2, "static", False),
+    "in a module on values": (Around, "real", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_all_reduces_are_counted_or_said_to_be_left_out(name):
+    wrap, trace, counted = WRAPPED[name]
+    with cnncost.world(size=1) as mesh:
+        model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 4), process_group=mesh.get_group())
+        report = cnncost.analyze(wrap(model), torch.rand(2, 4), training=True, trace=trace)
+    told = [
+        note for note in report.notes if "all-reduces are not counted, and training's peak is a lower bound" in note
+    ]
+    assert ("all_reduce" in {each.collective for each in report.communication}, len(told)) == (counted, not counted)
+
+
 def test_parameters_without_a_gradient_are_refused_as_torch_does():
     from split_models.programs import Partly
 

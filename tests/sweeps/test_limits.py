@@ -183,7 +183,7 @@ def test_a_timeout_has_a_unit(text, seconds):
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 def test_seconds_that_are_none_are_refused(seconds):
-    with pytest.raises(InputError, match="timeout: expected seconds above 0"):
+    with pytest.raises(InputError, match="timeout: expected a number of seconds above 0"):
         cnncost.sweep("lenet5", timeout=seconds)
 
 
@@ -201,7 +201,7 @@ def test_too_few_open_files_for_a_process(here, files):
     program = "from cnncost.cli import main; main('sweep lenet1 lenet5 --batch 1,2 --jobs 2 -o o.csv'.split())"
     shell = f'ulimit -n {files}; exec {sys.executable} -c "{program}"'
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)  # noqa: S607  # the shell
-    told = "cnncost: sweep: a process can't be started: Too many open files; take fewer with --jobs 1, or raise the "
+    told = "cnncost: sweep: a process can't be started: Too many open files; use fewer with --jobs 1, or raise the "
     assert (done.returncode, done.stderr) == (2, f"{told}limit: ulimit -n for open files, ulimit -u for processes\n")
     assert not (here / "o.csv").exists()
 

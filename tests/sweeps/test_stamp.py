@@ -59,7 +59,7 @@ def test_a_sweep_does_not_resume_from_before_a_change(here):
     with Journal(journal_path(here / "t.csv"), grid.digest(*stamp(grid.models))) as journal:
         assert not journal.found
     (here / "net.py").write_text(f"{code}# another\n")
-    with pytest.raises(SweepError, match="from before a change of a model's file"):
+    with pytest.raises(SweepError, match="from before a model's file, your devices or a version changed"):
         api.run(grid, jobs=1, output=here / "t.csv")
     (here / "net.py").write_text(code)
     api.run(grid, jobs=1, output=here / "t.csv")
@@ -92,5 +92,5 @@ def test_a_row_that_was_changed_on_disk_is_no_figure(here, damage):
     head, line, *rest = (here / "j").read_text().splitlines(keepends=True)
     assert DAMAGED[damage](line) != line
     (here / "j").write_text("".join((head, DAMAGED[damage](line), *rest)))
-    with pytest.raises(SweepError, match=r"j:2: expected a row of the sweep as it was written; remove the file"):
+    with pytest.raises(SweepError, match=r"j:2: expected an intact row of the sweep; remove the file"):
         Journal(here / "j", "x")

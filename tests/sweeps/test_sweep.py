@@ -158,9 +158,9 @@ def test_what_ran_on_values_is_marked():
         (["lenet6"], {}, "did you mean lenet5"),
         ([], {}, "expected models"),
         (["lenet5"], {"bach": [1]}, "did you mean batch"),
-        (["lenet5"], {"batch": [0]}, "whole numbers from 1"),
+        (["lenet5"], {"batch": [0]}, "whole numbers of at least 1"),
         (["lenet5"], {"batch": [1, 1]}, "given twice"),
-        (["lenet5"], {"batch": [1.5]}, "whole numbers from 1"),
+        (["lenet5"], {"batch": [1.5]}, "whole numbers of at least 1"),
         (["lenet5"], {"input_size": ["1x2x3"]}, "height, width"),
         (["lenet5"], {"device": "h1000"}, "did you mean"),
         (["lenet5"], {"dtype": "int8"}, "floating-point dtype"),
@@ -213,8 +213,8 @@ def test_a_grid_in_yaml_is_read_as_it_is_written(here):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("models: lenet5\nbatch: [1]\nbatch: [2]\n", "grid.yml:3: a second batch"),
-        ("models: lenet5\nvary: {size: 1, size: 2}\n", "grid.yml:2: a second size"),
+        ("models: lenet5\nbatch: [1]\nbatch: [2]\n", "grid.yml:3: more than one batch"),
+        ("models: lenet5\nvary: {size: 1, size: 2}\n", "grid.yml:2: more than one size"),
         ("models: [lenet5\n", "grid.yml:2: broken YAML"),
         ("- lenet5\n", "grid.yml: expected a mapping"),
         ("", "grid.yml: expected a mapping"),
@@ -387,5 +387,5 @@ def test_a_worker_that_dies_loses_no_row_and_a_model_that_kills_twice_is_an_erro
     frame = cnncost.sweep(models, {"input": SHAPE, "columns": "macs", "batch": [1, 2]}, jobs=2)
     found = [(row["model"], row["batch"]) for row in frame.to_dict("records")]
     assert found == [(model, batch) for model in models for batch in (1, 2)]
-    assert frame["error"].str.contains("died, twice").fillna(False).tolist() == [False] * 2 + [True] * 2 + [False] * 4
+    assert frame["error"].str.contains("died twice").fillna(False).tolist() == [False] * 2 + [True] * 2 + [False] * 4
     assert frame["macs"].tolist()[4:6] == [macs(1, 8, 8), macs(2, 8, 8)]

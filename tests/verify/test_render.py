@@ -41,7 +41,7 @@ recurrent    1       60       0         -60     2
 all               1,060   1,240        +180
   1  2 per element
   2  no formula
-explained: the rules give 1,240, the number that it counted
+explained: the rules give 1,240, exactly what it counted
 
 torch 2: failed: ValueError in forward: a | b"""
     )
@@ -52,7 +52,7 @@ def test_what_is_unexplained_is_said_with_op_and_amount_and_what_the_peer_has_no
     assert "unexplained: +3 MACs in its norm, beyond what the rules give" in text
     assert "cnncost  by its rules  difference" in text  # what it counted itself stands in its heading
     assert "1,243 flops" in text
-    assert "ops that it met and has no formula for: aten::lstm (1×)" in text
+    assert "ops for which it has no formula: aten::lstm (1×)" in text
     assert "explained: the rules" not in text
 
 

@@ -227,7 +227,7 @@ def test_too_little_memory_is_told_before_it_is_taken():
     with torch.device("meta"):
         model = nn.Linear(1 << 22, 1 << 22, bias=False)
     found = verify(model, (1, 1 << 22))
-    assert found.peers[0].failure.startswith("needs about 64.0 TiB for real weights and a real forward, and ")
+    assert found.peers[0].failure.startswith("needs about 64.0 TiB for real weights and a real forward, but only ")
     assert "--no-fvcore" in found.peers[0].failure
     assert found.peers[1].total == 2 * (1 << 44)
 
@@ -242,7 +242,7 @@ def test_the_fused_path_in_which_no_peer_sees_anything_is_off():
     assert found.macs == 10 * 16 * 48 + 10 * 16 * 16 + 2 * 2 * 25 * 16 + 2 * 10 * 16 * 32
     assert found.peers[1].total == 2 * found.macs
     assert found.explained
-    assert "neither peer counts what is in it" in found.notes[0]
+    assert "the peers count nothing in it" in found.notes[0]
 
 
 def test_what_training_costs_more_is_told():
@@ -347,7 +347,7 @@ def test_static_is_what_python_asks_for_by_default():
 def test_an_autocast_is_said_and_changes_no_peer():
     found = verify(nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1)), "2x4", autocast="cuda:bf16")
     assert [peer.total for peer in found.peers] == [24, 48]
-    assert found.notes == ("the peers run without autocast cuda:bfloat16: its casts have neither MACs nor FLOPs",)
+    assert found.notes == ("the peers run without autocast cuda:bfloat16: casts have neither MACs nor FLOPs",)
     assert found.model.endswith("under autocast cuda:bfloat16")
 
 

@@ -1,1 +1,1 @@
-"""Documents of checks, differences and comparisons: for the terminal, for pull requests, for other programs."""
+"""Documents that report checks, differences and comparisons: in a terminal, on pull requests, to other programs."""

@@ -1,4 +1,4 @@
-"""A check as a document: a line for each limit, the failing limits, and the layers that changed since the baseline."""
+"""A check as a document: a row for each limit, the failing limits, and the layers that changed since the baseline."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAX_LAYERS = 8
 
 @gc_disabled()
 def document(check: Check) -> Document:
-    """Return the document for a terminal and for a comment on a pull request."""
+    """Return the document that all formats show, from the terminal to a comment on a pull request."""
     passes = check.exit_code == 0
     baseline = f"baseline {check.revision or check.baseline.name}" if check.baseline else "no baseline yet"
     summary = words.summary(check)
@@ -47,6 +47,7 @@ def document(check: Check) -> Document:
         *_section("figures of one run", _dependencies(check), "people"),
         *_section("another baseline", _other_baselines(check), "people"),
         *(part for model in check.models for part in _changes_in_layers(model)),
+        Notes(words.SIGNS, apart=False),
         notes(summary, style="within" if passes else "over", shown="text"),
         _data(check),
     ]
@@ -75,7 +76,7 @@ def _limits(check: Check) -> Table:
         Column("verdict", "", "text", "markup"),
     )
     judged = [(model, each) for model in check.models for each in model.judged]
-    if not any(words.change_since_baseline(each) for _, each in judged):  # then hide the column, as it would be empty
+    if not any(words.change_since_baseline(each) for _, each in judged):  # hide a column that would be empty
         columns = tuple(column._replace(shown="data") if column.name == "since" else column for column in columns)
     shown = rows(_limit_cells(model, each) for model, each in judged)
     return Table(columns, shown, narrowing=(Narrowing(("since",)),), shown="people")
@@ -88,7 +89,8 @@ def _limit_cells(model: ModelCheck, judged: Judged) -> tuple[Any, ...]:
     allowed = ", allowed" if judged.passes and judged.outcome is Outcome.UNCERTAIN else ""
     limited = words.limited(judged)
     return (
-        model.budget.name, limited, limited + (f" ({module})" if module else ""), old, words.used(judged),
+        model.budget.name, limited, limited + (f" ({module})" if module else ""), old,
+        Cell(words.used(judged), words.used_mark(judged)),
         since_baseline or ("±0" if old else ""), words.bound(judged), judged.headroom, since_baseline,
         Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value),
         f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}",
@@ -96,7 +98,7 @@ def _limit_cells(model: ModelCheck, judged: Judged) -> tuple[Any, ...]:
 
 
 def _section(heading: str, items: Iterator[Note], shown: Any) -> list[Part]:
-    """Return a heading and its items; an empty list if there are no items."""
+    """Return a heading and its items; nothing if there are no items."""
     section_notes = tuple(items)
     if not section_notes:
         return []
@@ -114,7 +116,7 @@ def _changes_in_words(check: Check) -> Iterator[str]:
 
 
 def _changes_in_layers(model: ModelCheck) -> Iterator[Part]:
-    """Yield the changes since the baseline: those of the figures, and the layers that caused them."""
+    """Yield the changes of the figures since the baseline, and the layers that caused them."""
     diff = model.diff
     if diff is None or not (diff.changes or diff.moved):
         return
@@ -135,14 +137,14 @@ def _failures(check: Check) -> Iterator[Note]:
 
 
 def _dependencies(check: Check) -> Iterator[Note]:
-    """Yield notes on data that figures depend on besides the inputs' shapes: another run may have other figures."""
+    """Yield notes on what figures depend on besides the inputs' shapes: another run may give different figures."""
     for model in check.models:
         if model.snapshot is not None:
             yield from (Note(f"{model.budget.name}: {text}", "uncertain") for text in model.snapshot.depends_on)
 
 
 def _other_baselines(check: Check) -> Iterator[Note]:
-    """Yield notes on the models whose figures are compared with another baseline than the one in the headline."""
+    """Yield notes on models that are compared with a different baseline from the one in the headline."""
     for model in check.models:
         if model.against:
             yield Note(f"{model.budget.name}: against {model.against}", "uncertain")
@@ -153,7 +155,7 @@ def _line(check: Check, line: int | None) -> str:
 
 
 def _facts(check: Check) -> dict[str, Any]:
-    """Return the data that JSON has in addition to tables: the file, the exit code, and the limits of each model."""
+    """Return what JSON contains besides the tables: the file, the baseline, the exit code, and each model's limits."""
     return {
         "file": str(check.file.path),
         "baseline": check.revision or str(check.baseline) if check.baseline else None,
@@ -203,14 +205,14 @@ def _changes(diff: Diff) -> dict[str, Any]:
 
 
 def number(value: Value) -> Any:
-    """Return the value for JSON: an int if it is whole; `global` for a receptive field of the whole input."""
+    """Return a value for JSON: an int if it is whole; `global` for a receptive field of the whole input."""
     if value == inf:
         return "global"
     return int(value) if value == int(value) else float(value)
 
 
 def _data(check: Check) -> Table:
-    """Return a table of all limits for CSV; JSON has them by model, among the facts."""
+    """Return a table of all limits, for CSV; JSON has them by model, in the document's facts."""
     judged = [(model.budget.name, _limit(each)) for model in check.models for each in model.judged]
     return data_table(("model", *_COLUMNS), ((name, *limit.values()) for name, limit in judged))
 

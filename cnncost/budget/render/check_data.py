@@ -1,4 +1,4 @@
-"""A check in other programs' formats: JUnit XML, GitHub's annotations, the data of github-action-benchmark."""
+"""A check in the formats of other programs: JUnit XML, GitHub annotations, data for github-action-benchmark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnncost.budget.render import words
 def to_junit(check: Check) -> str:
     """Return JUnit XML with a test case for each limit.
 
-    A limit that is exceeded is a failure, and so is an uncertain one unless it is allowed; a broken model is an error.
+    A violated limit is a failure, and so is an uncertain one unless it is allowed; a broken model is an error.
     """
     suites = ET.Element("testsuites", name="cnncost")
     for model in check.models:
@@ -52,7 +52,11 @@ def _xml(text: str) -> str:
 
 
 def to_annotations(check: Check) -> str:
-    """Return GitHub workflow commands: an annotation on the line of each limit that fails, and a notice of changes."""
+    """Return GitHub workflow commands, which annotate budget files.
+
+    There is an error or warning on the line of each limit that is not within, an error for each broken model, and a
+    notice of changes for a model whose limits all pass.
+    """
     return "".join(f"{line}\n" for line in _annotations(check))
 
 
@@ -90,7 +94,7 @@ def _property(text: str) -> str:
 
 
 def to_benchmark(check: Check) -> str:
-    """Return the data of github-action-benchmark, tool `customSmallerIsBetter`: a series for each model and figure."""
+    """Return data for github-action-benchmark (`customSmallerIsBetter`): a series for each model and figure."""
     series = [
         {"name": f"{model.budget.name} {words.NAMES[name]}", "unit": words.NAMES[name],
          "value": model.snapshot.totals[name], "extra": f"input {model.snapshot.input_text}"}

@@ -1,4 +1,4 @@
-"""A comment on a pull request: markdown whose first line lets a workflow find and edit its earlier comment."""
+"""A comment on a pull request: markdown whose first line lets a workflow find its earlier comment and edit it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from cnncost.render.markdown import to_markdown
 
 MAX_LENGTH = 65_000
 """Maximum length in characters; GitHub accepts 65,536."""
-_CUT = "\n\n*The rest is left out: a comment has room for no more.*\n"
+_CUT = "\n\n*The rest is left out: the comment would be too long.*\n"
 
 
 def marker(command: str, file: Path) -> str:
     """Return the invisible first line, the same in every run: `<!-- cnncost check cnncost.toml -->`."""
-    # nothing that would end the HTML comment
+    # remove what would end the HTML comment
     name = file.as_posix().replace("\n", " ").replace("--", "- -").replace(">", "")
     return f"<!-- cnncost {command} {name} -->"
 
 
 def to_comment(document: Document, command: str, file: Path) -> str:
-    """Return the document as a comment, cut after a whole line if it is too long."""
+    """Return the document as a comment; if it is too long, it is cut at the end of a line."""
     text = f"{marker(command, file)}\n{to_markdown(document)}"
     if len(text) <= MAX_LENGTH:
         return text

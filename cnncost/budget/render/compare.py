@@ -13,7 +13,10 @@ from cnncost.render.values import show
 from cnncost.units import NOTHING
 
 FRONT = "◆"
-NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of parameters, MACs and memory and larger in none"
+NOTE = (
+    f"{FRONT} on the Pareto front: no other model is smaller in parameters, MACs or memory "
+    "without being larger in one of them"
+)
 """Explains the mark, unless the front is that of a joined column and MACs."""
 
 
@@ -22,13 +25,13 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
 
     Args:
         rows: the models, with the values of the user's columns.
-        joined: the column that the front is of, and notes on names that match nothing; None without a joined table.
+        joined: the column that the front is about, and notes; None without a joined table.
     """
     shapes = [Note(text, "note", without="inputs") for text in inputs(rows)]
     front = why_no_front(rows, joined) or NOTE
     if joined is not None and joined.quality is not None and not why_no_front(rows, joined):
-        front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other one is better in one"
-        front += " of them and worse in none"
+        front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other model is better in one"
+        front += " without being worse in the other"
     warnings = [Note(text, "warning") for text in lower_bounds(rows)]
     warnings += [Note(f"{row.name}: {text}", "warning") for row in rows for text in row.depends_on]
     warnings += [Note(text, "warning") for text in (joined.notes if joined is not None else ())]
@@ -36,14 +39,14 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
 
 
 def why_no_front(rows: Sequence[Compared], joined: Joined | None) -> str:
-    """Return why no model is on the Pareto front; empty if some are."""
+    """Return why no Pareto front is marked; empty if one is."""
     return incomparable(rows) or (joined.no_front if joined is not None else "")
 
 
 def lower_bounds(rows: Sequence[Compared]) -> list[str]:
-    """Return a line on models whose costs are not all known; none if all are."""
+    """Return a line on the models with ops without a rule; an empty list if there are none."""
     names = ", ".join(row.name for row in rows if row.lower_bound)
-    text = "lower bounds, as ops without a rule are missing; the Pareto front takes them as they stand"
+    text = "lower bounds, because ops without a rule are missing; the Pareto front uses them as if they were exact"
     return [f"≥: {names}: {text}"] if names else []
 
 
@@ -77,11 +80,11 @@ def _table(rows: Sequence[Compared]) -> Table:
 
 
 _NAME_WIDTH = 40
-"""Width up to which names stay whole while counts are shortened."""
+"""Width up to which names are shown in full; counts are shortened instead."""
 
 
 def _data_name(variable: str) -> str:
-    """Return the name of the column of a variable's sizes: the variable's, unless the comparison has such a column."""
+    """Return the name of the column with a variable's sizes: its own name, unless the comparison has such a column."""
     return f"vary_{variable}" if variable in COLUMNS else variable
 
 
@@ -90,7 +93,7 @@ def _cells(row: Compared, largest: int, sizes: tuple[str, ...]) -> tuple[Any, ..
     name = Cell(row.name, tail=f" {FRONT}", style="front") if row.front else row.name
     ratio = None
     if row.params:
-        # a lower bound is rounded down, so that it stays one
+        # a lower bound is rounded down, so that it remains one
         ratio = Cell(row.macs // row.params if row.lower_bound else round(row.macs / row.params), mark)
     size_of = dict(row.sizes)
     varied = (row.model, *[size_of.get(variable) for variable in sizes]) if sizes else ()
@@ -104,7 +107,7 @@ def _cells(row: Compared, largest: int, sizes: tuple[str, ...]) -> tuple[Any, ..
 
 
 def inputs(rows: Sequence[Compared]) -> list[str]:
-    """Return a line for each input, with the names of its models unless all have the same."""
+    """Return a line for each distinct input, with the names of the models that have it, unless all do."""
     models: dict[str, list[str]] = {}
     for row in rows:
         models.setdefault(show("tensors", row.inputs), []).append(row.name)

@@ -1,4 +1,4 @@
-"""Models side by side, as data that the page's JavaScript draws: plots of two figures, and of all as axes."""
+"""Models side by side, as data for the page's JavaScript: a plot of two figures, and one with all figures as axes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def page_data(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
 
 
 def _joined_name(column: str) -> str:
-    """Return the name of a joined column in the page's data, which no column of the comparison has."""
+    """Return the name of a joined column in the page's data, distinct from all columns of the comparison."""
     return f"joined {column}"
 
 
@@ -54,13 +54,13 @@ def _figures(rows: Sequence[Compared], joined: Joined | None) -> Any:
         if quality is not None and quality.column == name and not better:
             better = "more" if quality.more else "less"
         values = tuple(dict(row.joined).get(name) for row in rows)
-        yield Figure(_joined_name(name), name, f"{name}, as joined", "figure", better, values)
+        yield Figure(_joined_name(name), name, f"{name}, from the joined table", "figure", better, values)
     yield Figure("params", "params", "parameters, each counted once", "count", "less",
                   tuple(row.params for row in rows))  # fmt: skip
     yield Figure("macs", "MACs", "multiply-accumulates", "count", "less", tuple(row.macs for row in rows), bounds)
     yield Figure("flops", "FLOPs", "floating-point operations", "count", "less",
                   tuple(row.flops for row in rows), bounds)  # fmt: skip
-    heading, meaning = "weights", "bytes of the weights"
+    heading, meaning = "weights", "bytes of parameters and buffers"
     if have_peaks:
         heading, meaning = "peak memory", "bytes alive at the peak of inference"
     memory_bounds = bounds if have_peaks else ()

@@ -1,4 +1,4 @@
-"""A difference of two models, as a document."""
+"""The difference between two models, as a document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from cnncost import units
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.render import words
-from cnncost.budget.snapshot import Snapshot
 from cnncost.garbage import gc_disabled
 from cnncost.render.document import (
     Cell,
@@ -25,6 +24,7 @@ from cnncost.render.document import (
     notes,
     rows,
 )
+from cnncost.report.columns import NEITHER
 
 MAX_LAYERS = 12
 """Maximum number of layers that are listed."""
@@ -32,7 +32,7 @@ MAX_LAYERS = 12
 
 @gc_disabled()
 def document(diff: Diff, names: tuple[str, str], max_layers: int = MAX_LAYERS) -> Document:
-    """Return totals, the causes of their change, the layers that changed most, and renamed or moved modules."""
+    """Return totals, the causes of their changes, the layers that changed most, and renamed or moved modules."""
     causes = list(words.figure_changes(diff))
     same = Note("the same, module by module", "shrank") if not causes and not diff.changes else Note("")
     parts: list[Part] = [
@@ -41,6 +41,7 @@ def document(diff: Diff, names: tuple[str, str], max_layers: int = MAX_LAYERS) -
         Notes((*(Note(text, "heading") for text in causes), same)),
         notes(*dependencies(diff, names), style="warning"),
         *layers(diff, max_layers),
+        Notes(words.SIGNS, apart=False),
         *_moved(diff, max_layers),
         changes((((), diff),)),
         data_table(("old_path", "new_path"), diff.moved, "moved"),
@@ -50,7 +51,7 @@ def document(diff: Diff, names: tuple[str, str], max_layers: int = MAX_LAYERS) -
 
 
 def dependencies(diff: Diff, names: tuple[str, str]) -> list[str]:
-    """Return lines on data that figures depend on besides the inputs' shapes: another run may have other figures."""
+    """Return lines on what figures depend on besides the inputs' shapes: another run may give different figures."""
     sides = zip(names, (diff.old, diff.new), strict=True)
     return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]
 
@@ -63,7 +64,7 @@ def inputs(diff: Diff) -> str:
 
 
 def facts(diff: Diff, figures: Iterable[str] = FIGURES) -> dict[str, Any]:
-    """Return inputs and figures of both sides, and the attribution of each figure's change."""
+    """Return the inputs and figures of both models, and the attribution of each figure's change."""
     data: dict[str, Any] = {"inputs": {"old": diff.old.inputs, "new": diff.new.inputs}}
     for name in figures:
         cause = diff.attribution(name) if name in FIGURES else None
@@ -88,23 +89,20 @@ def _totals(diff: Diff) -> Table:
     shown = []
     for name in FIGURES:
         old, new, delta = diff.old.totals[name], diff.new.totals[name], diff.delta(name)
-        change = Cell(delta, style=style(delta)), Cell((old, new), style=style(delta))
-        shown.append(Row((words.NAMES[name], _side(diff.old, name), _side(diff.new, name), *change)))
+        mark, sides = words.change_mark(diff, name), (diff.old, diff.new)
+        change = Cell(delta, mark, style=style(delta)), Cell((old, new), mark, style=style(delta))
+        figures = (Cell(side.totals[name], words.side_mark(side, name)) for side in sides)
+        shown.append(Row((words.NAMES[name], *figures, *change)))
     return Table(columns, tuple(shown), shown="people")
 
 
-def _side(snapshot: Snapshot, name: str) -> Cell:
-    """Return a figure, marked as a lower bound if it leaves out ops without a rule; parameters are always exact."""
-    return Cell(snapshot.totals[name], "≥" if snapshot.lower_bound and name != "params" else "")
-
-
 def style(delta: int) -> str:
-    """Return the style of a change: growth stands out."""
+    """Return the style of a change, which makes growth stand out."""
     return "" if not delta else "grew" if delta > 0 else "shrank"
 
 
 def layers(diff: Diff, max_layers: int, shown: Shown = "people") -> list[Part]:
-    """Return a table of the layers whose own share changed the most; nothing if none did."""
+    """Return a table of the layers whose own share changed the most; an empty list if none changed."""
     figure = "macs" if diff.contributors("macs", 1) else "params"
     contributors = diff.contributors(figure, max_layers)
     if not contributors:
@@ -126,10 +124,11 @@ def layers(diff: Diff, max_layers: int, shown: Shown = "people") -> list[Part]:
 
 def _layer(change: Change) -> tuple[Any, ...]:
     part = change.new or change.old
-    steps = (change.delta("macs"), change.delta("params"))
+    unsure = any(side is not None and side.unknown for side in (change.old, change.new))
+    steps = ((change.delta("macs"), NEITHER if unsure else ""), (change.delta("params"), ""))
     return (
         change.place, part.class_name if part else "", words.change_of(change),
-        *(Cell(step, style=style(step)) for step in steps),
+        *(Cell(step, mark, style=style(step)) for step, mark in steps),
     )  # fmt: skip
 
 
@@ -149,7 +148,7 @@ def renamed(moved: Sequence[tuple[str, str]]) -> Iterable[str]:
 
 
 def changes(diffs: Iterable[tuple[tuple[str, ...], Diff]], *keys: str) -> Table:
-    """Return a table of all changed modules, for CSV and JSON; each diff comes with its values of the `keys`."""
+    """Return a table of all changed modules, for CSV and JSON; each diff comes with its values for the `keys`."""
     names = (*keys, "kind", "old_path", "new_path", "what", *FIGURES)
     columns = tuple([Column(name, kind="texts" if name == "what" else "text") for name in names])
     cells = (

@@ -1,4 +1,4 @@
-"""The difference of two models, as data that the page's JavaScript draws: one tree, with figures of both sides."""
+"""The difference between two models, as data for the page's JavaScript: one tree, with the figures of both models."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _COLUMN_GROUPS = {
     "flops": ("FLOPs", "count", ("flops",)),
     "traffic": ("bytes moved", "bytes", ("bytes_read", "bytes_written")),
 }
-"""Figures of the page, each in a column per side. By name: heading, kind of value, and the model's figures whose sum
-it is."""
+"""The page's figures by name: heading, kind of value, and the model's figures that add up to it. Each has a column for
+each of `_SIDES`."""
 _EXACT = frozenset({"params"})
 """Figures that are exact even if there are ops without a rule."""
 _HIDDEN = frozenset({"flops", "traffic"})
 """Figures whose columns are hidden until the reader selects them."""
 _SIDES = ("old", "new", "change")
 _HEADINGS = {
-    "change": ("± {}", "{} after, less those before"),
+    "change": ("± {}", "{} after minus before"),
     "old": ("{} before", "{} before"),
     "new": ("{} after", "{} after"),
 }  # fmt: skip
-"""By side: heading and meaning of a column; the braces stand for the figure's heading."""
+"""Heading and meaning of a column, by side; the braces stand for the figure's heading."""
 
 
 @gc_disabled()
@@ -64,9 +64,9 @@ def page_data(diff: Diff, names: tuple[str, str]) -> Json:
 
 
 def _triple(diff: Diff, row: TreeRow, name: str, terms: Sequence[str]) -> dict[str, Any]:
-    """Return a total of the old and the new model and its change, with their marks.
+    """Return a total of the old and the new model, and its change, with their marks.
 
-    `terms`: the figures whose sum it is.
+    `terms` are the figures that add up to it.
     """
     old, new = (sum(side[figure] for figure in terms) for side in (row.before, row.after))
     marks = dict(zip(_SIDES, _marks(name, (diff.old.lower_bound, diff.new.lower_bound)), strict=True))
@@ -76,7 +76,7 @@ def _triple(diff: Diff, row: TreeRow, name: str, terms: Sequence[str]) -> dict[s
 def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
     """Return the marks of the old number, the new number and the change.
 
-    A number that leaves out ops without a rule is a lower bound. If either number does, the change is no bound at all.
+    A number that leaves out ops without a rule is a lower bound. If either number is one, the change is neither bound.
     """
     if name in _EXACT:
         return "", "", ""
@@ -91,7 +91,7 @@ def _columns() -> Iterator[Json]:
     yield _text("what", "what changed", "of the module itself")
     yield from (_column(name, side) for name in _COLUMN_GROUPS for side in ("old", "new"))
     yield _text("class", "class", "before → after")
-    yield _text("state", "state", "same; inside: modules in it changed; changed; added; removed") | {"hidden": True}
+    yield _text("state", "state", "same, changed, added, removed, or inside: modules in it changed") | {"hidden": True}
 
 
 def _column(name: str, side: str) -> Json:
@@ -107,10 +107,10 @@ def _text(name: str, heading: str, meaning: str) -> Json:
 
 
 def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
-    """Return the rows by column, as `Rows` in `page/src/data.ts`.
+    """Return the rows by column, like `Rows` in `page/src/data.ts`.
 
-    Numbers of a figure's bare name (`macs`) are the widths of bands in the drawn tree. Marks of the bare
-    `flops` are on rows whose figures leave out an op without a rule; the page's CSV has them as its column `unknown`.
+    Numbers under a figure's plain name (`macs`) are the widths of bands in the drawn tree. Marks under the plain name
+    `flops` are on rows whose figures leave out an op without a rule; they are the column `unknown` in the page's CSV.
     """
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}
@@ -153,7 +153,7 @@ def _class(row: TreeRow) -> str:
 def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]) -> list[int]:
     """Return each row's width in the drawn tree, which leaves room for removed modules.
 
-    A leaf is as wide as the larger figure of both sides, any other row as wide as its children together.
+    A leaf is as wide as the larger of its two figures; any other row is as wide as its children together.
     """
     widths = [0] * len(rows)
     parent_of = parents(row.level for row in rows)
@@ -167,9 +167,10 @@ def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]
 
 
 def _biggest(diff: Diff, rows: Sequence[TreeRow]) -> list[int]:
-    """Return the index of the row of the module that accounts for most of the first figure that changed, as a list.
+    """Return the row of the module that accounts for most of the change, as a list with its index.
 
-    Empty if none changed, or if the module is the model itself.
+    The change is that of the first of `FIGURES` that changed. The list is empty if none did, or if the module is the
+    model itself.
     """
     for name in FIGURES:
         cause = diff.attribution(name)

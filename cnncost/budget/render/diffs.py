@@ -1,4 +1,4 @@
-"""Differences of all models of a budget file, as one document."""
+"""The differences of all models in a budget file, as one document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.quantities import QUANTITIES, Unit, show_exact
 from cnncost.budget.render import words
 from cnncost.budget.render.diff import changes, facts, inputs, layers, renamed, style
-from cnncost.render.document import Cell, Column, Document, Heading, Part, Row, Table, notes
+from cnncost.render.document import Cell, Column, Document, Heading, Notes, Part, Row, Table, notes
 
 PEAKS = ("inference_peak", "training_peak")
 FIGURE_NAMES = {**words.NAMES, "inference_peak": "inference peak", "training_peak": "training peak"}
@@ -20,14 +20,14 @@ _MAX_MOVED = 12
 def document(
     diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], max_layers: int, headline: str
 ) -> Document:
-    """Return a document: the figures of each changed model and the causes, then the unchanged models.
+    """Return a document: the figures of the changed models, the unchanged models, then the causes of each change.
 
     Args:
-        diffs: by the budget's name.
-        missing: by the name of a budget without figures on a side, the reason.
-        names: names of the two sides.
-        max_layers: maximum number of layers listed for a model.
-        headline: the title's second part, such as the file and the number of models.
+        diffs: the differences by the budget's name.
+        missing: the reason why a budget lacks figures on one side, by its name.
+        names: names of the old and the new side.
+        max_layers: maximum number of layers listed for each model.
+        headline: the second part of the title, such as the file and the number of models.
     """
     changed = {name: diff for name, diff in diffs.items() if differs(diff)}
     same = [f"{name} ({diff.new.input_text})" for name, diff in diffs.items() if name not in changed]
@@ -36,6 +36,7 @@ def document(
         notes(f"the same, module by module: {', '.join(same)}" if same else "", style="shrank"),
         notes(*(f"{name}: {reason}" for name, reason in missing.items()), style="warning"),
         *(part for name, diff in changed.items() for part in _causes(name, diff, max_layers)),
+        Notes(words.SIGNS, apart=False),
         changes((((name,), diff) for name, diff in diffs.items()), "model"),
     ]
     models = [
@@ -51,7 +52,7 @@ def differs(diff: Diff) -> bool:
 
 
 def _changed(diff: Diff, name: str) -> bool:
-    """Return whether a figure is known on both sides and differs."""
+    """Return whether a figure is known on both sides and differs between them."""
     old, new = diff.old.totals.get(name), diff.new.totals.get(name)
     return old is not None and new is not None and old != new
 
@@ -78,7 +79,11 @@ def _figures(diffs: Mapping[str, Diff]) -> Table:
     for name, diff in diffs.items():
         for figure, old, new in shared_figures(diff):
             unit, delta = QUANTITIES[figure].unit, new - old
-            change = Cell(words.signed(delta, unit), style=style(delta)), Cell((old, new), style=style(delta))
+            mark = words.change_mark(diff, figure)
+            change = (
+                Cell(words.signed(delta, unit), mark, style=style(delta)),
+                Cell((old, new), mark, style=style(delta)),
+            )
             sides = [_side(diff, side, figure, unit) for side in ("old", "new")]
             table_rows.append(Row((name, diff.new.inputs, FIGURE_NAMES[figure], *sides, *change)))
     return Table(columns, tuple(table_rows), shown="people", optional=("input",))
@@ -86,9 +91,9 @@ def _figures(diffs: Mapping[str, Diff]) -> Table:
 
 def _side(diff: Diff, side: str, figure: str, unit: Unit) -> Cell:
     snapshot = getattr(diff, side)
-    mark = "≥" if snapshot.lower_bound and figure != "params" else ""
     value = snapshot.totals[figure]
-    return Cell(units.data(value) if unit == "bytes" else show_exact(value, unit), mark)
+    text = units.data(value) if unit == "bytes" else show_exact(value, unit)
+    return Cell(text, words.side_mark(snapshot, figure))
 
 
 def _causes(name: str, diff: Diff, max_layers: int) -> Iterator[Part]:

@@ -1,4 +1,4 @@
-"""The differences of all models in a budget file, as data that the page's JavaScript draws: figures and trees."""
+"""The differences of all models in a budget file, as data for the page's JavaScript: figures and trees."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from cnncost.report.interactive.encoding import Json, number
 SCHEMA = 1
 """Version of the data's layout; increment it with each change."""
 _BOUNDED = frozenset({"macs", "flops", *PEAKS})
-"""Figures that leave out ops without a rule, and then are lower bounds."""
+"""Figures that are lower bounds if there are ops without a rule."""
 
 
 def page(
     diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], max_layers: int, headline: str
 ) -> Document:
-    """Return the document with the data that the page's JavaScript draws. Arguments: as for `diffs.document`."""
+    """Return the document with the data that the page's JavaScript draws; arguments as for `diffs.document`."""
     return replace(document(diffs, missing, names, max_layers, headline), page_data=page_data(diffs, missing, names))
 
 
 def page_data(diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str]) -> Json:
-    """Return the figures and the tree of each model, changed models first."""
+    """Return the figures and the tree of each model, with the changed models first."""
     order = sorted(diffs.items(), key=lambda item: not differs(item[1]))
     return {
         "schema": SCHEMA, "view": "diffs", "names": list(names),
@@ -56,7 +56,7 @@ def _figures(diff: Diff) -> Json:
 def _marks(name: str, old_lacks_ops: bool, new_lacks_ops: bool) -> dict[str, str]:
     """Return the marks of a figure's old value, new value and change.
 
-    If either value is a lower bound, the change is not a bound at all.
+    If either value is a lower bound, the change is neither bound.
     """
     if name not in _BOUNDED:
         return dict.fromkeys(("old", "new", "change"), "")

@@ -1,6 +1,6 @@
 """Several models as data for the page's JavaScript.
 
-It draws a scatter plot of any two figures, all figures as parallel axes, and a table.
+It draws a scatter plot of any two figures, a plot with all figures as parallel axes, and a table.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ SCHEMA = 2
 
 
 class Figure(NamedTuple):
-    """A column of models.
+    """A column with a value for each model.
 
     Attributes:
-        name, heading, meaning: of the column.
+        name, heading, meaning: name, heading and description of the column.
         look: format of its values, such as `count`, `bytes` or `text`.
-        better: which values are better, `less` or `more`; empty if that is not known.
-        values: one for each model, None if the model has none.
-        bounds: indices of the rows whose values are lower bounds.
+        better: which values are better, `less` or `more`; empty if unknown.
+        values: the value of each model; None if it has none.
+        bounds: indices of the models whose values are lower bounds.
         hidden: whether the column is hidden until the reader selects it.
     """
 
@@ -40,7 +40,7 @@ class Figure(NamedTuple):
 
     @property
     def numeric(self) -> bool:
-        """Whether the column can be an axis."""
+        """Whether the column can be an axis: it has a value, and none is a string."""
         return any(value is not None for value in self.values) and not any(isinstance(v, str) for v in self.values)
 
 
@@ -54,12 +54,12 @@ def models_data(
         names: names of the models.
         figures: the columns.
         axes: names of the two figures that are drawn first.
-        work: a key of the work that each model's figures are for, such as its batch size. Models with equal keys are
-            compared with each other, in a front of their own. None: no fronts, as the figures can't be compared.
+        work: for each model, a key for the work that its figures are about, such as the batch size. Each group of
+            models with equal keys has a separate front. None: no fronts, because the figures can't be compared.
         each: displayed name of this key, such as `batch size`, which the page shows if there is more than one front.
         sentences: sentences above the plots.
-        warnings: sentences that warn, below these.
-        notes: by row, a text after the model's name; these rows are highlighted.
+        warnings: warnings below these sentences.
+        notes: text after the model's name, by index; these rows are highlighted.
     """
     numeric = [figure for figure in figures if figure.numeric]
     notes = notes or {}
@@ -85,7 +85,7 @@ def models_data(
 
 
 def _fronts(a: Figure, b: Figure, work: Sequence[Hashable]) -> Iterator[list[int]]:
-    """Yield the rows on the Pareto front of two figures, for each group of models of equal work that have both."""
+    """Yield the rows on the Pareto front of two figures, for each group of models with equal work and both figures."""
     groups: dict[Hashable, dict[int, tuple[float, float]]] = {}
     for i, (x, y, key) in enumerate(zip(a.values, b.values, work, strict=True)):
         if x is not None and y is not None:
@@ -96,5 +96,5 @@ def _fronts(a: Figure, b: Figure, work: Sequence[Hashable]) -> Iterator[list[int
 
 
 def _cost(value: float, better: str) -> float:
-    """Return a number that is the smaller, the better the value is."""
+    """Return a number that is smaller the better the value is."""
     return -value if better == "more" else value

@@ -1,4 +1,4 @@
-"""Texts of figures, changes and modules, the same in every format."""
+"""Wording for figures, changes and modules, shared by all formats."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from cnncost import units
 from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.quantities import Unit, Value, show, show_exact
+from cnncost.budget.snapshot import Snapshot
 from cnncost.render import values
+from cnncost.render.document import Note
+from cnncost.report.columns import AT_LEAST, NEITHER
 
 MODEL = "(the model)"
 """Shown instead of the model's own path, which is empty."""
 _VISIBLE = 100
-"""A change in the other direction is mentioned if it is at least this fraction (1/100) of the total change."""
+"""A change in the opposite direction is mentioned if it is at least 1/`_VISIBLE` of the total change."""
 NAMES = {"params": "params", "macs": "MACs", "flops": "FLOPs"}
 
 
 def percent(part: Fraction | None) -> str:
-    """Return a share as text, such as `0.3 %` or `12 %`; a dash if there is none."""
+    """Return a share as text, such as `0.3 %` or `12 %`; a dash for None."""
     return units.NOTHING if part is None else values.percent(part)
 
 
@@ -31,12 +34,16 @@ def signed(number: int, unit: Unit = "count") -> str:
 
 
 def used(judged: Judged) -> str:
-    """Return the figure, to the last digit if three digits would look like the bound that it violates."""
+    """Return the figure; it is shown exactly if it violates the limit, but three digits would look like the bound."""
     unit = judged.rule.quantity.unit
-    text = (show_exact if _looks_equal(judged) else show)(judged.used, unit)
+    return (show_exact if _looks_equal(judged) else show)(judged.used, unit)
+
+
+def used_mark(judged: Judged) -> str:
+    """Return the sign of a figure that is uncertain, as ops without a rule are missing."""
     if judged.outcome is not Outcome.UNCERTAIN:
-        return text
-    return f"{'≥' if judged.rule.quantity.grows else '~'}{text}"
+        return ""
+    return AT_LEAST if judged.rule.quantity.grows else NEITHER
 
 
 def bound(judged: Judged) -> str:
@@ -47,7 +54,7 @@ def bound(judged: Judged) -> str:
 
 
 def _looks_equal(judged: Judged) -> bool:
-    """Return whether the limit is violated and three digits don't show it."""
+    """Return whether the limit is violated, but three digits don't show that."""
     unit, violated = judged.rule.quantity.unit, not judged.rule.limit.holds(judged.used, judged.bound)
     return violated and show(judged.used, unit) == show(judged.bound, unit)
 
@@ -62,13 +69,16 @@ def change_since_baseline(judged: Judged) -> str:
 
 
 def limited(judged: Judged) -> str:
-    """Return the limited quantity, and the modules if the limit is on modules: `MACs`, or `MACs in layer4.*`."""
+    """Return the limited quantity and, if the limit is on modules, their glob: `MACs`, or `MACs in layer4.*`."""
     heading = judged.rule.quantity.heading
     return heading if judged.rule.glob is None else f"{heading} in {judged.rule.glob}"
 
 
 def deciding_module(judged: Judged) -> str:
-    """Return the module that decides, such as `layer4.0, the worst of 3`; empty if the limit names it or the model."""
+    """Return the deciding module, such as `layer4.0, the worst of 3`.
+
+    Empty if the limit is on the model, or names exactly this module.
+    """
     if not judged.modules or judged.path == judged.rule.glob:
         return ""
     return judged.path + (f", the worst of {judged.modules}" if judged.modules > 1 else "")
@@ -87,21 +97,21 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
         ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
         qualifier = "at least " if judged.rule.quantity.grows else "~"
         return (
-            f"{figure}: {qualifier}{show_exact(judged.used, unit)}, limit {bound_text}: uncertain, for ops have no "
-            f"rule ({ops}); give them one, or set allow_unknown"
+            f"{figure}: {qualifier}{show_exact(judged.used, unit)}, limit {bound_text}: uncertain, because ops have no "
+            f"rule ({ops}); add rules, or set allow_unknown"
         )
     return f"{figure}: {show_exact(judged.used, unit)}, limit {bound_text}: {_violation(judged)}"
 
 
 def _distinct_from_used(judged: Judged, value: Value) -> str:
-    """Return a value as shown next to the figure: to the last digit if three digits would look like the figure's."""
+    """Return a value to show next to the figure: exactly if it would otherwise look like the figure."""
     unit = judged.rule.quantity.unit
     same = show(value, unit) == show(judged.used, unit)
     return show_exact(value, unit) if same else show(value, unit)
 
 
 def _violation(judged: Judged) -> str:
-    """Return by how much a limit is missed, such as `over by 5.8 %` or `under by 12 %`."""
+    """Return by how much a limit is violated, such as `over by 5.8 %` or `under by 12 %`."""
     used, bound = judged.used, judged.bound
     if used == bound:
         return f"it has to be {'less' if judged.rule.limit.direction == '<=' else 'more'}"
@@ -117,12 +127,32 @@ def _distance(judged: Judged) -> str:
 
 
 def figure_changes(diff: Diff) -> Iterator[str]:
-    """Yield a sentence for each changed figure: the change, and the layers that caused most of it."""
+    """Yield a line for each changed figure: the change, and the layers that caused most of it."""
     for name in FIGURES:
         delta = diff.delta(name)
         if delta:
             old, new = diff.old.totals[name], diff.new.totals[name]
-            yield f"{signed(delta)} {NAMES[name]} ({values.growth((old, new))}){attributed(diff, name)}"
+            unsure = f"; can be {_EITHER}" if change_mark(diff, name) else ""
+            yield f"{signed(delta)} {NAMES[name]} ({values.growth((old, new))}){attributed(diff, name)}{unsure}"
+
+
+_MISSING = "as ops without a rule are missing"
+_EITHER = f"larger or smaller, {_MISSING}"
+SIGNS = (
+    Note(f"{AT_LEAST}: a lower bound, {_MISSING}", "note", sign=AT_LEAST),
+    Note(f"{NEITHER}: can be {_EITHER}", "note", sign=NEITHER),
+)
+"""Notes that explain the signs of figures and changes, each for a document whose tables have the sign."""
+
+
+def side_mark(snapshot: Snapshot, name: str) -> str:
+    """Return the sign of a figure: a lower bound if it leaves out ops without a rule; parameters are always exact."""
+    return AT_LEAST if snapshot.lower_bound and name != "params" else ""
+
+
+def change_mark(diff: Diff, name: str) -> str:
+    """Return the sign of a figure's change: neither bound if ops without a rule are missing on a side."""
+    return NEITHER if side_mark(diff.old, name) or side_mark(diff.new, name) else ""
 
 
 def attributed(diff: Diff, name: str) -> str:
@@ -144,7 +174,7 @@ def attributed(diff: Diff, name: str) -> str:
 
 
 def contributions(diff: Diff, name: str, max_listed: int) -> str:
-    """Return the changes of the model's children, which add up to the whole: `layer3 +1.00 G and 2 more +0.1 G`."""
+    """Return the changes by child of the model, which add up to the total: `layer3 +1.00 G and 2 more +0.1 G`."""
     steps: dict[str, int] = {}
     for change in diff.changes:
         first = change.place.partition(".")[0]
@@ -157,7 +187,7 @@ def contributions(diff: Diff, name: str, max_listed: int) -> str:
 
 
 def change_of(change: Change) -> str:
-    """Return a module's change; if the module itself has not changed, that its input has."""
+    """Return what changed in a module; `its input` if the module itself has not changed."""
     return change.what or "its input"
 
 

@@ -1,4 +1,4 @@
-"""The ONNX front end: from a file to a Graph, by the package onnx and without torch, data or a run."""
+"""The ONNX front end: turns a file into a Graph using the package onnx, without torch, data or a run."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
 
     Args:
         spec: the file's name, for messages.
-        model: a ModelProto, as `read` returns it.
-        inputs: shapes for inputs with open axes (of no fixed size), by name or in order; None: those of the file. For
-            an input that is one integer, give its value instead of a shape; whatever depends on it, such as which
-            branch runs, is then known.
+        model: a ModelProto, as returned by `read`.
+        inputs: shapes for inputs with open axes (axes without a fixed size), by name or in order; None: those in the
+            file. For an input that is one integer, give its value instead of a shape; whatever depends on the value,
+            such as which branch runs, is then known.
         sizes: sizes of open axes by name.
 
     Raises:
-        InputError: an axis left open, an input or axis that does not exist, a shape that contradicts the file.
-        SourceError: a graph that is out of order or has a cycle, or none of whose inputs is a tensor.
+        InputError: an axis is left open, an input or axis does not exist, or a shape contradicts the file.
+        SourceError: the file is damaged: its graph is out of order or has a cycle, for example.
     """
     graph = model.graph
     stored = [proto.name for proto in graph.initializer]
@@ -43,7 +43,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
     functions = {(f.domain, f.name, getattr(f, "overload", "")): f for f in model.functions}
     interpreter = Interpreter(import_onnx(spec), spec, opsets(model), functions)
     if twice := sorted(name for name, count in Counter(stored).items() if count > 1):
-        interpreter.builder.note(f"{', '.join(twice)}: stored more than once; the last one is read and counted")
+        interpreter.builder.note(f"{', '.join(twice)}: stored more than once; only the last one is counted")
     names: dict[str, Tensor] = {}
     values = []
     for name, kind in types.items():
@@ -60,14 +60,14 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         values.append(interpreter.builder.source(kind, "input"))
         names[name] = interpreter.tensor(values[-1])
         if name in given_values:
-            interpreter.builder.note(f"{name} is {given_values[name]}, as given: the figures hold for this value")
+            interpreter.builder.note(f"{name} is given as {given_values[name]}: the figures hold for this value")
             names[name] = names[name]._replace(constant=number(given_values[name], kind))
     same = _same_data(graph.initializer)
     for proto in graph.initializer:
         first = same.get(proto.name)
         names[proto.name] = interpreter.stored(proto.name, proto) if first is None else names[first]
     for sparse in graph.sparse_initializer:
-        interpreter.builder.note(f"{sparse.values.name}: sparse, and its parameters are not counted")
+        interpreter.builder.note(f"{sparse.values.name} is sparse: its parameters are not counted")
         names[sparse.values.name] = Tensor(None)
     interpreter.declared_types = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     interpreter.run(graph.node, names)
@@ -80,7 +80,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
 
 
 def example(model: Any, graph: Graph) -> dict[str, Any]:
-    """Return zeros for the inputs of a Graph of the model, by name, for tools that take arrays."""
+    """Return zeros in the shapes of a Graph's inputs, by their names in the model, for tools that take arrays."""
     import numpy as np
 
     tensors = [name for name, proto in input_types(model).items() if proto.HasField("tensor_type")]
@@ -89,7 +89,7 @@ def example(model: Any, graph: Graph) -> dict[str, Any]:
 
 
 def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], default_sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Return all inputs by name, in the form that `graph_of` takes: shapes, and the values of inputs of one integer.
+    """Return all inputs by name, in the form that `graph_of` takes: shapes, and values for given integers.
 
     Args:
         model: as for `graph_of`.
@@ -107,13 +107,13 @@ def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], default_sizes: 
 
 
 def input_types(model: Any) -> dict[str, Any]:
-    """Return the TypeProtos of the inputs by name. Older files list initializers among the inputs, too."""
+    """Return the TypeProtos of the inputs by name, without initializers, which older files also list as inputs."""
     stored = {proto.name for proto in model.graph.initializer}
     return {value.name: value.type for value in model.graph.input if value.name not in stored}
 
 
 def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> list[int]:
-    """Return the value ids of the Graph's outputs; a difference from the declared shape becomes a note."""
+    """Return the value ids of the Graph's outputs, and note differences from the declared shapes."""
     values = []
     for output in graph.output:
         tensor = names.get(output.name)
@@ -133,7 +133,10 @@ def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str
 
 
 def _declares_no_elements(proto: Any, kind: TensorType) -> bool:
-    """Return True if an input is used with an axis of size 0 that the file declares. Lists of axes may be empty."""
+    """Return True if a float input of several axes is used with an axis of size 0 that the file declares.
+
+    Other inputs, such as lists of axes, may well be empty.
+    """
     several = kind.floating and len(kind.shape) > 1
     return several and any(
         size == 0 and dim.HasField("dim_value") for size, dim in zip(kind.shape, dims_of(proto), strict=False)
@@ -141,11 +144,11 @@ def _declares_no_elements(proto: Any, kind: TensorType) -> bool:
 
 
 def _same_data(stored: Iterable[Any]) -> dict[str, str]:
-    """Return the names of tensors whose external data an earlier tensor of the same type has, with that one's name."""
+    """Return the name of each tensor that shares its external data and type with an earlier one → the earlier name."""
     first: dict[tuple[object, ...], str] = {}
     same = {}
     for proto in stored:
-        if proto.data_location != proto.EXTERNAL or not proto.external_data:  # without a place: from a damaged file
+        if proto.data_location != proto.EXTERNAL or not proto.external_data:  # a damaged file may lack the location
             continue
         place = tuple(sorted((entry.key, entry.value) for entry in proto.external_data))
         name = first.setdefault((place, proto.data_type, tuple(proto.dims)), proto.name)

@@ -1,4 +1,4 @@
-"""Converts attributes of nodes to Python values."""
+"""Converts the attributes of nodes to Python values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cnncost.frontends.onnx.tensors import value_of
 
 
 def attribute_of(proto: Any) -> Any:
-    """Convert an AttributeProto to a number, a string, a list, a GraphProto, or a numpy array.
+    """Convert an AttributeProto to a number, a string, a list, a NumPy array, or the proto of a graph, type or tensor.
 
     None for a tensor that is large or stored in another file, and for an unknown attribute type.
     """
@@ -33,4 +33,4 @@ _READERS: dict[int, Callable[[Any], Any]] = {
     13: lambda proto: proto.tp,
     14: lambda proto: list(proto.type_protos),
 }
-"""How each type of attribute is read, by its number in AttributeProto.AttributeType."""
+"""The reader for each type of attribute, by its number in AttributeProto.AttributeType."""

@@ -1,4 +1,4 @@
-"""Types of a file's inputs: as declared, with open axes bound by the user's shapes or by sizes of named axes."""
+"""Types of a file's inputs: as declared, with open axes bound by the user's shapes or by sizes of symbolic axes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from cnncost.tensor_types import Shape, TensorType
 def bind_inputs(
     inputs: Mapping[str, Any], given: Any, sizes: Mapping[str, Any], default_sizes: Mapping[str, int] | None = None
 ) -> tuple[dict[str, TensorType | None], dict[str, int]]:  # fmt: skip
-    """Return the inputs' types by name (None for one that isn't a tensor), and the given values of integer inputs.
+    """Return the inputs' types by name, and the values given for integer inputs.
+
+    A type is None if the input isn't a tensor of a supported dtype.
 
     Args:
         inputs: the file's inputs as TypeProtos by name.
-        given: shapes, in the order of the inputs or by name; None for those of the file.
-        sizes: sizes of axes by name.
+        given: shapes or values, in the order of the inputs or by name; None: the shapes in the file.
+        sizes: sizes of symbolic axes by name.
         default_sizes: sizes of axes that neither `given` nor `sizes` determines.
 
     Raises:
-        InputError: an input or axis that does not exist, a shape that contradicts the file, an axis left open.
+        InputError: an input or axis does not exist, a shape contradicts the file, or an axis is left open.
     """
     named = _checked_sizes(inputs, sizes)
     shapes: dict[str, TensorText] = {}
@@ -33,7 +35,7 @@ def bind_inputs(
         if isinstance(found, Number):
             shapes[name], values[name] = TensorText(found.shape, None), found.value
         elif len(found.shape) == 1 and found.dtype is None and _is_integer_scalar(inputs[name]):
-            # the text 16000 parses as a shape of one axis; for a scalar it is the value
+            # the text 16000 parses as a shape with one axis; for a scalar input it is the value
             shapes[name], values[name] = TensorText((), None), found.shape[0]
         else:
             shapes[name] = found
@@ -48,7 +50,7 @@ def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText | Nu
         return {}
     if isinstance(given, Mapping):
         pairs = list(given.items())
-    elif hasattr(given, "positional") and hasattr(given, "named"):  # both, as the command line gives them
+    elif hasattr(given, "positional") and hasattr(given, "named"):  # from the command line
         return _by_name(inputs, tuple(given.positional)) | _by_name(inputs, given.named)
     else:
         several = given if _is_sequence_of_inputs(given) else (given,)
@@ -62,7 +64,7 @@ def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText | Nu
 
 
 def open_axes(inputs: Mapping[str, Any]) -> dict[tuple[str, int], str]:
-    """Return the names of the axes without a fixed size, by input and position; empty for axes without a name."""
+    """Return the name of each axis without a fixed size, by (input, position); empty if it has no name."""
     return {
         (name, axis): _name(dim)
         for name, proto in inputs.items() for axis, dim in enumerate(dims_of(proto)) if not _declared(dim)
@@ -70,14 +72,14 @@ def open_axes(inputs: Mapping[str, Any]) -> dict[tuple[str, int], str]:
 
 
 class Number(NamedTuple):
-    """An input of one integer, such as a sampling rate: its shape, () or (1,), and its value."""
+    """An input that is one integer, such as a sampling rate: its shape, () or (1,), and its value."""
 
     shape: Shape
     value: int
 
 
 def _is_integer_scalar(proto: Any) -> bool:
-    """Return True if an input is declared as an integer of shape (): a size given for it is its value."""
+    """Return True if an input is declared as an integer with shape (): then a size given for it is its value."""
     kind = proto.tensor_type
     return (
         proto.HasField("tensor_type") and kind.HasField("shape") and not kind.shape.dim and kind.elem_type in _INTEGERS
@@ -85,24 +87,24 @@ def _is_integer_scalar(proto: Any) -> bool:
 
 
 _INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
-"""Element types of integers and booleans, by number of TensorProto.DataType."""
+"""Element types of integers and booleans, by number in TensorProto.DataType."""
 _NAMELESS = frozenset({"?", "-1", "None", "*"})
-"""Names that converters give to axes without one: two such axes may differ in size."""
+"""Names that converters give to nameless axes: two such axes may differ in size."""
 
 
 def _name(dim: Any) -> str:
-    """Return the symbolic name of an axis without a fixed size, such as `batch`; empty if it has none."""
+    """Return the symbolic name of an axis, such as `batch`; empty if it has none."""
     return "" if dim.dim_param in _NAMELESS else dim.dim_param
 
 
 def _is_sequence_of_inputs(given: Any) -> bool:
-    """Return False for a single input, which may be a shape: a sequence of ints."""
+    """Return whether `given` is a sequence of inputs; a sequence of ints is a single input, namely a shape."""
     plain = isinstance(given, TensorText) or not isinstance(given, (tuple, list))
     return not plain and not all(isinstance(size, int) for size in given)
 
 
 def _parse_input(name: str, value: Any) -> TensorText | Number:
-    """Convert a shape, a tensor, an array, or the value of an integer input. Raises InputError for others."""
+    """Convert a shape, a tensor, an array, or the value of an integer input. Raises InputError for anything else."""
     if isinstance(value, TensorText):
         return value
     if isinstance(value, str):
@@ -119,7 +121,7 @@ def _parse_input(name: str, value: Any) -> TensorText | Number:
 
 
 def _number(value: Any) -> int | None:
-    """Return the integer in a tensor of one element; None if its dtype is floating-point, or it has no data."""
+    """Return the integer in a tensor with one element; None if the tensor holds no integer, or has no data."""
     try:
         item = value.item()
     except (RuntimeError, ValueError, NotImplementedError, AttributeError):  # on torch's meta device
@@ -128,7 +130,7 @@ def _number(value: Any) -> int | None:
 
 
 def _checked_sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
-    """Return the sizes of named axes. Raises InputError for an axis that does not exist, or a size below 1."""
+    """Return the sizes of symbolic axes. Raises InputError if an axis does not exist, or a size is less than 1."""
     axis_names = {_name(dim) for proto in inputs.values() for dim in dims_of(proto) if _name(dim)}
     for name, size in sizes.items():
         if name not in axis_names:
@@ -140,12 +142,12 @@ def _checked_sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[
 
 
 def dims_of(proto: Any) -> list[Any]:
-    """Return the axes that a TypeProto declares; none unless it is a tensor."""
+    """Return the axes that a TypeProto declares; empty unless it is a tensor."""
     return list(proto.tensor_type.shape.dim) if proto.HasField("tensor_type") else []
 
 
 def _bind_axes(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> None:
-    """Add the sizes of one input's named axes to `named`. Raises InputError for a contradiction."""
+    """Add the sizes of an input's symbolic axes to `named`. Raises InputError if the shape contradicts the file."""
     has_shape = proto.HasField("tensor_type") and proto.tensor_type.HasField("shape")
     dims = dims_of(proto)
     if has_shape and len(dims) != len(shape):
@@ -161,7 +163,8 @@ def _bind_axes(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> No
 def _bound_type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, int]) -> TensorType | None:
     """Return an input's type from the user's shape `text`, else from the file and the named sizes.
 
-    None if it isn't a tensor of a supported dtype. Raises InputError for a contradiction, or an axis left open.
+    None if it isn't a tensor of a supported dtype. Raises InputError if the dtype contradicts the file, the file
+    declares no shape, or an axis is left open.
     """
     if not proto.HasField("tensor_type"):
         return None
@@ -188,7 +191,7 @@ def _bound_type(name: str, proto: Any, text: TensorText | None, named: Mapping[s
 
 
 def _declared(dim: Any) -> bool:
-    """Return True if the file gives the axis a size. Some exporters write −1 for a dynamic axis."""
+    """Return True if the file gives the axis a size; some exporters write −1 for a dynamic axis."""
     return bool(dim.HasField("dim_value") and dim.dim_value >= 0)
 
 
@@ -198,7 +201,7 @@ def _shown(proto: Any) -> str:
 
 
 def _example_shape(proto: Any, named: Mapping[str, int]) -> str:
-    """Return a shape for an error message, with open axes set to 1 (the first one, often the batch) or 224."""
+    """Return an example shape for a message; an open axis is 1 if it is the first one, often the batch, else 224."""
     sizes = [
         dim.dim_value if _declared(dim) else named.get(_name(dim)) or (1 if i == 0 else 224)
         for i, dim in enumerate(dims_of(proto))

@@ -1,4 +1,4 @@
-"""Builds a Graph while the interpreter lowers an ONNX file: its values, nodes, scopes and live ranges."""
+"""Builds a Graph (values, nodes, scopes, live ranges) while the interpreter lowers an ONNX file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cnncost.tensor_types import TensorType
 
 Attrs = dict[str, Attr]
 Path = tuple[tuple[str, str], ...]
-"""Names of nested modules, outermost first, each with its class name (empty if unknown)."""
+"""(name, class name) of nested modules, outermost first; a class name is empty if unknown."""
 
 
 class Weight(NamedTuple):
-    """A parameter or buffer: its value id, its name in the file, the index of the call that uses it first."""
+    """A parameter or buffer: its value id, its name in the file, and the index of the call that uses it first."""
 
     value: int
     name: str
@@ -36,11 +36,11 @@ class Builder:
         self.undeclared: list[int] = []
         """Value ids of parameters that no op takes as a weight: the file does not say whether they are trained."""
         self.carried: dict[int, tuple[Weight, ...]] = {}
-        """By value id, the stored tensors of eight bits that a value was computed from, and from nothing but stored
-        ones. They are parameters as soon as an op reads the value as a weight."""
-        self._storages: list[tuple[int, int | None, Use]] = []  # bytes, index of the node that creates it, use
+        """The stored eight-bit tensors from which a value was computed, by value id, if it was computed from stored
+        tensors only. They become parameters as soon as an op reads the value as a weight."""
+        self._storages: list[tuple[int, int | None, Use]] = []  # (bytes, index of the node that creates it, use)
         self._last: dict[int, int] = {}
-        """Index of the last node so far that uses each storage, by storage id."""
+        """Index of the last node so far that uses a storage, by storage id."""
         self._specs: dict[tuple[object, ...], OpSpec] = {}
         self._scopes: dict[tuple[str, ...], int] = {(): 0}
         self._classes: list[str] = ["Graph"]
@@ -51,7 +51,7 @@ class Builder:
     # ---- values and nodes
 
     def source(self, kind: TensorType, role: Role) -> int:
-        """Add a value that exists before the first node, with its own storage; returns its id."""
+        """Add a value that exists before the first node, with a separate storage, and return its id."""
         self._storages.append((kind.nbytes, None, role))
         self.values.append(Value(len(self.values), kind, len(self._storages) - 1, role))
         return len(self.values) - 1
@@ -60,16 +60,16 @@ class Builder:
         self, name: str, kind: str, attrs: Attrs, inputs: Sequence[int], outputs: Sequence[TensorType], call: int,
         alias: bool = False,
     ) -> tuple[int, ...]:  # fmt: skip
-        """Append a node; returns the ids of its outputs. With `alias` they share the first input's storage."""
+        """Append a node and return the ids of its outputs. With `alias`, they share the storage of the first input."""
         types = tuple(self.values[i].type for i in inputs)
-        key = (kind, types, tuple(outputs), repr(sorted(attrs.items())))  # repr tells 1, 1.0 and True apart
+        key = (kind, types, tuple(outputs), repr(sorted(attrs.items())))  # repr distinguishes 1, 1.0 and True
         spec = self._specs.get(key)
         if spec is None:
             spec = self._specs[key] = OpSpec(kind, types, tuple(outputs), tuple(sorted(attrs.items())))
         return self.add(name, spec, inputs, call, alias)
 
     def add(self, name: str, spec: OpSpec, inputs: Sequence[int], call: int, alias: bool = False) -> tuple[int, ...]:
-        """Append a node with the spec of an earlier node, which saves interning it again; otherwise like `node`."""
+        """Like `node`, but with the spec of an earlier node, which need not be interned again."""
         index, values = len(self.nodes), []
         for output in spec.outputs:
             if alias:
@@ -87,13 +87,13 @@ class Builder:
         return tuple(values)
 
     def _carried_by(self, inputs: Sequence[int]) -> tuple[Weight, ...]:
-        """Return what the inputs carry; nothing if one of them is an activation that carries nothing."""
+        """Return what the inputs carry; nothing if one of them is an input or activation that carries nothing."""
         if any(i not in self.carried and self.values[i].role in {"activation", "input"} for i in inputs):
             return ()
         return tuple(dict.fromkeys(weight for i in inputs for weight in self.carried.get(i, ())))
 
     def promote(self, value: int) -> None:
-        """Make parameters of the stored tensors that a value carries."""
+        """Turn the stored tensors that a value carries into parameters."""
         for weight in self.carried[value]:
             if self.values[weight.value].role != "constant":
                 continue
@@ -103,9 +103,9 @@ class Builder:
             self.weights.append(weight)
 
     def promote_matrices(self, values: Sequence[int]) -> None:
-        """Make parameters of the eight-bit tensors that an op without a rule reads, but for vectors of zero points.
+        """Turn the eight-bit tensors that an op without a rule reads into parameters, except vectors of zero points.
 
-        A vector counts if no other stored input is as large: some ops take packed weights as a vector.
+        A vector becomes a parameter only if no other stored input is larger: some ops take packed weights as a vector.
         """
         types = [self.values[i].type for i in values if self.values[i].role in {"constant", "parameter"}]
         largest = max((kind.numel for kind in types), default=0)
@@ -115,15 +115,15 @@ class Builder:
                 self.promote(value)
 
     def note(self, text: str) -> None:
-        """Add a note to the Graph; the same text is added only once."""
+        """Add a note to the Graph; each text is added only once."""
         self.notes[text] = None
 
     # ---- the module tree
 
     def call(self, path: Path) -> int:
-        """Return the call index of a module, and register it if it is new.
+        """Return the call index of a module, registering the module if it is new.
 
-        Each module of a file is called once, so the index of its call is also that of its scope.
+        Each module in a file is called once, so the index of its call is also the index of its scope.
         """
         if path in self._calls:
             return self._calls[path]
@@ -171,9 +171,9 @@ class Builder:
         )  # fmt: skip
 
     def _owned(self) -> tuple[dict[int, list[Owned]], dict[int, list[Owned]]]:
-        """Return parameters and buffers by scope.
+        """Return the parameters and buffers of each scope.
 
-        A weight named `layer1.conv.weight` belongs to the module `layer1.conv` if there is one, else to the module that
+        A weight named `layer1.conv.weight` belongs to the module `layer1.conv` if that exists, else to the module that
         uses it first.
         """
         parameters: dict[int, list[Owned]] = {}
@@ -187,7 +187,7 @@ class Builder:
         return parameters, buffers
 
     def _boundaries(self, outputs: Sequence[int]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-        """Return each scope's inputs (values read from outside it) and outputs (values read by others), by scope."""
+        """Return, by scope, its inputs (values computed outside) and its outputs (values read outside or returned)."""
         chains: dict[int, tuple[int, ...]] = {}
 
         def chain(call: int) -> tuple[int, ...]:
@@ -212,10 +212,10 @@ class Builder:
                     outs.setdefault(scope, {})[value] = None
             made_in.update(dict.fromkeys(node.outputs, here))
         for value in outputs:
-            for scope in made_in.get(value, (0,))[1:]:  # without the whole model, which has `outputs` already
+            for scope in made_in.get(value, (0,))[1:]:  # except the whole model, which has `outputs`
                 outs.setdefault(scope, {})[value] = None
         # Sort a module's outputs so that the value computed last, its real output, comes first: exporters share common
-        # subexpressions between modules, so other values leave it as well.
+        # subexpressions between modules, so other values may also leave it.
         made_at = {value: i for i, node in enumerate(self.nodes) for value in node.outputs}
         last_first = {k: sorted(v, key=lambda value: -made_at.get(value, -1)) for k, v in outs.items()}
         return {k: list(v) for k, v in ins.items()}, last_first

@@ -1,7 +1,7 @@
 """Compares nodes with the schemas of their ops: inputs, attributes and dtypes.
 
-Runtimes refuse files whose attributes or dtypes an op does not have in the file's opset, while other tools ignore the
-difference: the figures are given, with a note.
+Runtimes refuse a file whose ops have attributes or dtypes that the file's opset does not allow, but other tools ignore
+them. Here, such a file is analyzed, with a note.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from cnncost.near import suggestion
 _TYPE_NAMES = {1: "a number", 2: "an integer", 3: "a text", 4: "a tensor", 5: "a graph", 6: "a list of numbers",
                7: "a list of integers", 8: "a list of texts"}  # fmt: skip
 _ONNX_NAMES = {"float32": "float", "float64": "double"}
-"""Names of dtypes in schemas where they are not those of NumPy."""
+"""Names of dtypes in schemas, if they differ from NumPy's."""
 _STANDS_FOR = {"int8": ("int8", "int4", "int2"), "uint8": ("uint8", "uint4", "uint2", "float4e2m1")}
-"""Names of the dtypes that are counted as one byte each."""
+"""Names in schemas of the dtypes that are represented by a dtype of one byte."""
 _CHECKED = frozenset({
     "float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
     "uint64", "bool",
@@ -25,11 +25,11 @@ _CHECKED = frozenset({
 
 
 MISFITS = (AssertionError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError)
-"""What rules raise on nodes that lack inputs or attributes of their op, or have others than it allows."""
+"""Exceptions that rules raise on nodes whose inputs or attributes are missing, or not those that the op allows."""
 
 
 def missing_input(schema: Any, present: Sequence[bool]) -> str:
-    """Describe the first input that an op needs and a node lacks; empty if there is none.
+    """Describe the first input that an op requires but a node lacks; empty if there is none.
 
     Args:
         schema: the op's schema.
@@ -37,7 +37,7 @@ def missing_input(schema: Any, present: Sequence[bool]) -> str:
     """
     parameters = list(schema.inputs)
     if len(present) < schema.min_input:
-        return f"{schema.name} needs {schema.min_input} inputs, it has {len(present)}"
+        return f"{schema.name} needs {schema.min_input} inputs, but has {len(present)}"
     for i, there in enumerate(present if parameters else ()):
         parameter = parameters[min(i, len(parameters) - 1)]
         if not there and parameter.option != type(parameter.option).Optional:
@@ -46,7 +46,7 @@ def missing_input(schema: Any, present: Sequence[bool]) -> str:
 
 
 def wrong_attribute(schema: Any, node: Any) -> str:
-    """Describe the first attribute whose value has another type than the op's; empty if there is none."""
+    """Describe the first attribute whose value has the wrong type for the op; empty if there is none."""
     for attribute in node.attribute:
         known = schema.attributes.get(attribute.name)
         if known is not None and attribute.type != known.type.value:
@@ -56,7 +56,7 @@ def wrong_attribute(schema: Any, node: Any) -> str:
 
 
 def wrong_parts(node: Any) -> str:
-    """Describe a Split that returns another number of parts than its attribute says; the package would crash on it."""
+    """Describe a Split whose number of outputs contradicts an attribute, which would crash onnx; empty otherwise."""
     if node.op_type != "Split":
         return ""
     wanted = [a.i for a in node.attribute if a.name == "num_outputs"]
@@ -66,7 +66,7 @@ def wrong_parts(node: Any) -> str:
 
 
 def deviations(schema: Any, node: Any, op: Op) -> Iterator[str]:
-    """Yield notes on attributes that the op does not have, and on inputs of a dtype that it does not take."""
+    """Yield notes on attributes that the op does not have, and on inputs whose dtype it does not accept."""
     for name in (attribute.name for attribute in node.attribute):
         if name not in schema.attributes:
             near = suggestion(name, schema.attributes).rstrip("?")
@@ -77,6 +77,6 @@ def deviations(schema: Any, node: Any, op: Op) -> Iterator[str]:
             continue
         parameter, dtype = parameters[min(i, len(parameters) - 1)], tensor.type.dtype
         names = [f"tensor({name})" for name in _STANDS_FOR.get(dtype, (_ONNX_NAMES.get(dtype, dtype),))]
-        # an optional tensor, which is followed as the tensor in it
+        # an optional tensor is represented by the tensor in it
         if not {*names, *(f"optional({name})" for name in names)} & set(parameter.types):
             yield f"{op.type}: opset {op.opset} takes no {dtype} as {parameter.name}; runtimes refuse the file"

@@ -1,6 +1,6 @@
-"""Constant folding of small tensors, so that shapes that an exporter computes from constants are known.
+"""Constant folding of small tensors, so that shapes computed from constants are known.
 
-Only the ops that exporters write between `Shape` and `Reshape` are evaluated; all others become nodes of the Graph.
+Only the ops that exporters use to compute shapes, as between `Shape` and `Reshape`, can be evaluated.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def _rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 def _call(function: Callable[..., Any]) -> Rule:
-    """Make a rule of a function that takes only the inputs."""
+    """Turn a function of the inputs alone into a rule."""
     return lambda _, inputs: function(*inputs)
 
 
 def _divide(a: Any, b: Any) -> Any:
-    """Divide; integers truncate toward zero, and division by zero returns None."""
+    """Divide. Integers are truncated toward zero, and give None if a divisor is zero."""
     if not np.issubdtype(a.dtype, np.integer):
         return a / b
     return (np.sign(a) * np.sign(b) * (abs(a) // abs(b))).astype(a.dtype) if np.all(b != 0) else None
@@ -152,8 +152,8 @@ def _slice(attributes: Attributes, inputs: list[Any]) -> Any:
     ranges = [slice(None)] * inputs[0].ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         size = inputs[0].shape[axis]
-        first = max(start, -size) if step < 0 else start  # ONNX starts at the first position at least, even backwards
-        # backwards to the first position: in ONNX an end far below zero, in Python None
+        first = max(start, -size) if step < 0 else start  # ONNX clamps the start to the first position, even backwards
+        # to go backwards through the first position, ONNX has an end far below zero, and Python None
         ranges[axis] = slice(first, None if step < 0 and end < -size else end, step)
     return inputs[0][tuple(ranges)]
 
@@ -166,7 +166,7 @@ def _expand(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
 
 @_rule("Tile")
 def _tile(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
-    small = inputs[0].size * np.prod(inputs[1].astype(float)) <= LARGEST_CONSTANT  # integers could overflow
+    small = inputs[0].size * np.prod(inputs[1].astype(float)) <= LARGEST_CONSTANT  # as float: integers could overflow
     return np.tile(inputs[0], inputs[1].tolist()) if small else None
 
 
@@ -203,7 +203,7 @@ _RULES.update({
 
 
 def split(attributes: Attributes, inputs: Values, parts: int) -> list[Constant] | None:
-    """Return the `parts` outputs of Split on constants; None if sizes or inputs are unknown, or don't fit."""
+    """Return the `parts` outputs of Split on a constant; None if the input or sizes are unknown, or sizes don't fit."""
     x, axis = inputs[0] if inputs else None, attributes.get("axis", 0)
     if x is None or not -x.ndim <= axis < x.ndim or (len(inputs) > 1 and inputs[1] is None):
         return None
@@ -217,7 +217,7 @@ def split(attributes: Attributes, inputs: Values, parts: int) -> list[Constant] 
 
 
 def shape_constant(op: str, attributes: Attributes, kind: TensorType) -> Constant:
-    """Return the output of Shape or Size of a tensor of this type."""
+    """Return the output of Shape or Size for a tensor of this type."""
     if op == "Size":
         return np.asarray(kind.numel, np.int64)
     return np.asarray(kind.shape[attributes.get("start", 0) : attributes.get("end")], np.int64)

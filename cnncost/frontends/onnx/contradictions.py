@@ -1,6 +1,6 @@
-"""Finds shapes of an op's tensors that contradict each other.
+"""Finds contradictions between the shapes of an op's tensors.
 
-The shape inference of the package onnx misses many contradictions, and counts of such shapes would be wrong. Each check
+The shape inference of the package onnx misses many of these, and counts from such shapes would be wrong. Each check
 yields descriptions that complete the message "node NAME: …; expected sizes that fit".
 """
 
@@ -28,7 +28,7 @@ def contradiction(domain: str, op: Op) -> str:
 
 
 def input_contradiction(domain: str, op: Op) -> str:
-    """Describe the first contradiction between the inputs' shapes, of an op whose output shapes are unknown."""
+    """Describe the first contradiction between the input shapes of an op with unknown output shapes; empty if none."""
     rule = _INPUT_RULES.get(op.type) if not domain else None
     return next(rule(op), "") if rule is not None else ""
 
@@ -80,7 +80,7 @@ def _recurrent(op: Op) -> Iterator[str]:
 
 
 def _broadcast(op: Op) -> Iterator[str]:
-    """Check that the scale or slope broadcasts to x."""
+    """Check that the scale or slope can be broadcast to x."""
     x, scale = op.x().shape, op.x(1).shape
     padded = (1,) * (len(x) - len(scale)) + scale
     if len(padded) != len(x) or any(n not in (1, m) for n, m in zip(padded, x, strict=True)):
@@ -88,7 +88,7 @@ def _broadcast(op: Op) -> Iterator[str]:
 
 
 def _channels(op: Op) -> Iterator[str]:
-    """Check that there is one scale per channel, or, as in group norms before opset 21, one per group."""
+    """Check that there is one scale per channel or, as in GroupNormalization before opset 21, one per group."""
     x, scale = op.x().shape, op.x(1).shape
     if len(x) < 2 or scale not in {(x[1],), (op.get("num_groups"),)}:
         yield f"a scale of {_text(scale)} for x of {_text(x)}"
@@ -137,7 +137,7 @@ def _multi_head(op: Op) -> Iterator[str]:
 
 
 def _product(op: Op) -> Iterator[str]:
-    """Check that matrix sizes fit. In QGemm, the scale and zero point of `a` come between `a` and `b`."""
+    """Check that the shapes of two matrices fit. In QGemm, the scale and zero point of `a` are between `a` and `b`."""
     a, b = op.x().shape, op.x(3 if op.type == "QGemm" else 1).shape
     left, right = a[0] if op.get("transA") else a[-1], b[-1] if op.get("transB") else b[0]
     if len(a) != 2 or len(b) != 2 or left != right:
@@ -145,7 +145,7 @@ def _product(op: Op) -> Iterator[str]:
 
 
 def _packed_product(op: Op) -> Iterator[str]:
-    """Check that weights N,blocks,bytes hold K elements for each of the N outputs."""
+    """Check that weights of shape N,blocks,bytes can hold K elements for each of N outputs."""
     w, n, k, bits = op.x(1).shape, op.get("N"), op.get("K"), op.get("bits", 4)
     if w[:1] != (n,) or prod(w[1:]) * 8 < k * bits:
         yield f"weights of {_text(w)} bytes for {n} outputs of {k} features of {bits} bits each"
@@ -164,7 +164,7 @@ def _elementwise(op: Op) -> Iterator[str]:
 
 
 def _broadcasts(a: Shape, b: Shape) -> bool:
-    """Return True if two shapes broadcast: aligned at the last axis, sizes are equal or one of them is 1."""
+    """Return True if two shapes can be broadcast: aligned at the last axis, sizes are equal or one of them is 1."""
     return all(m == n or 1 in (m, n) for m, n in zip(a[::-1], b[::-1], strict=False))
 
 

@@ -202,7 +202,7 @@ class Appearance:
     def _device_patches(self) -> list[Patch]:
         table: dict[str, Any] = {
             "device": property(lambda t: self._device_for(t)),  # noqa: PLW0108  # `_device_for` looks two frames up
-            "get_device": lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
+            "get_device": lambda t: -1 if (d := self._device_for(t)).type in {"cpu", "meta"} else d.index or 0,
             "data_ptr": lambda t: self._address(t),  # noqa: PLW0108  # a function binds to the tensor
             "__dlpack_device__": lambda t: self._dlpack_device_for(t),  # noqa: PLW0108  # as above
             "to": lambda t, *args, **kwargs: self._to(TensorBase.to, t, args, kwargs),

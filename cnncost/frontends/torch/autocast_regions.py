@@ -65,8 +65,11 @@ def switched_on(autocast: Autocast | None) -> Iterator[None]:
 
 
 def _set_autocast(device: str, enabled: bool, dtype: torch.dtype) -> None:
-    torch.set_autocast_enabled(device, enabled)
-    torch.set_autocast_dtype(device, dtype)
+    _SET_ENABLED(device, enabled)  # torch's own, which forward's calls go through as well
+    _SET_DTYPE(device, dtype)
+
+
+_SET_ENABLED, _SET_DTYPE = torch.set_autocast_enabled, torch.set_autocast_dtype
 
 
 @contextmanager
@@ -81,7 +84,10 @@ def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
         AutocastNeededError: raised again on exit if forward caught it.
     """
     regions = _Regions(target, casting)
-    wrappers = (regions.init, regions.enter, regions.leave, regions.cast, regions.is_enabled, regions.dtype)
+    wrappers = (
+        regions.init, regions.enter, regions.leave, regions.cast, regions.is_enabled, regions.dtype,
+        regions.set_enabled, regions.set_dtype, *[regions.set_cpu_enabled] * len(_CPU_PLACES),
+    )  # fmt: skip
     # wrap torch's own functions, not the replacements of an outer recording
     replacements = [wrap(_ORIGINALS[place]) for place, wrap in zip(_PLACES, wrappers, strict=True)]
     try:
@@ -96,9 +102,11 @@ def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
 
 
 _WHY = "torch rejects regions for meta, and disables those for a missing device"
+_CPU_PLACES = tuple([(torch, n) for n in ("set_autocast_cpu_enabled",) if hasattr(torch, n)])  # deprecated
 _PLACES: tuple[tuple[Any, str], ...] = (
     (torch.autocast, "__init__"), (torch.autocast, "__enter__"), (torch.autocast, "__exit__"),
-    CAST_PLACE, (torch, "is_autocast_enabled"), (torch, "get_autocast_dtype"),
+    CAST_PLACE, (torch, "is_autocast_enabled"), (torch, "get_autocast_dtype"), (torch, "set_autocast_enabled"),
+    (torch, "set_autocast_dtype"), *_CPU_PLACES,
 )  # fmt: skip
 _ORIGINALS = {place: getattr(*place) for place in _PLACES}
 
@@ -198,6 +206,27 @@ class _Regions:
         return lambda *args, **kwargs: original(*map(self._device, args), **_mapped_values(self._device, kwargs))
 
     def dtype(self, original: Any) -> Any:
+        return lambda *args, **kwargs: original(*map(self._device, args), **_mapped_values(self._device, kwargs))
+
+    def set_enabled(self, original: Any, default: str = "cuda") -> Any:
+        """Replace the function by which regions turn autocast on, and code that does so without a region."""
+
+        def set_enabled(*args: Any, **kwargs: Any) -> None:
+            args, kwargs = tuple(map(self._device, args)), _mapped_values(self._device, kwargs)
+            given = (*args, *kwargs.values())
+            if get_ident() == self._thread and any(value is True for value in given):
+                if self._casting is None:
+                    self.autocast_needed = True
+                    raise AutocastNeededError
+                self._casting.enter_region(next((value for value in given if isinstance(value, str)), default))
+            original(*args, **kwargs)
+
+        return set_enabled
+
+    def set_cpu_enabled(self, original: Any) -> Any:
+        return self.set_enabled(original, "cpu")
+
+    def set_dtype(self, original: Any) -> Any:
         return lambda *args, **kwargs: original(*map(self._device, args), **_mapped_values(self._device, kwargs))
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import get_ident
 from types import FrameType
+from typing import Any
+
+import torch
 
 from cnncost.frontends.torch.claimed import REPLACES_DEVICE
 from cnncost.frontends.torch.compat.dispatch import dispatch_depth
@@ -41,5 +45,15 @@ def requesting_module(caller: FrameType, between: tuple[str, ...]) -> str | None
     while (name := caller.f_globals.get("__name__") or "").startswith(between) and caller.f_back is not None:
         if caller.f_code is REPLACES_DEVICE and caller.f_locals["device"] != META:
             return None
+        if caller.f_code is _OF_OURS:
+            return None
         caller = caller.f_back
     return name
+
+
+def on_no_request(create: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> torch.Tensor:
+    """Call a function that creates a tensor on `meta` because the one that it stands for, or is like, is there."""
+    return create(*args, **kwargs)
+
+
+_OF_OURS = on_no_request.__code__

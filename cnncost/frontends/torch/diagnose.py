@@ -25,6 +25,8 @@ _VALUES_NEEDED = re.compile(
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
+_LISTED_BACKENDS = "only available for these backends"
+"""Begins the list of all backends in torch's message on an op that a backend lacks."""
 """Patterns of messages: values of a tensor are needed; an op has no meta kernel; an op takes functions."""
 _READS_SUFFIX = " reads the values of a tensor"
 """Suffix of `running`'s message for an op that reads values; the op's name comes before it."""
@@ -109,7 +111,7 @@ def _known_cause(
             "replace it by the branch to analyze",
             path,
         )
-    if "NestedTensor" in message or any(map(_is_nested, args)):
+    if "NestedTensor" in message.partition(_LISTED_BACKENDS)[0] or any(map(_is_nested, args)):
         return ForwardError(
             f"{place}{at}: forward uses a nested tensor, whose ops can't be counted because its rows differ in shape; "
             "expected a padded tensor, a packed sequence, or a nested one with layout=torch.jagged",
@@ -173,6 +175,10 @@ _OF_ARRAYS = (
     "if forward takes a NumPy array: arrays among the inputs are passed to it as tensors; instead, analyze a function "
     "that holds the array, as in analyze(lambda x: model(x, array), x)"
 )
+_OF_SIZES = (
+    "if forward takes sizes: a tuple of numbers is read as the shape of a tensor; give numbers as "
+    "cnncost.literal((2, 3, 8, 8)), on the command line as --inputs-json '[[2, 3, 8, 8]]'"
+)
 _REMEDIES = (
     (
         "must be Tensor, not list",
@@ -188,6 +194,10 @@ _REMEDIES = (
     ("expected np.ndarray (got Tensor)", _OF_ARRAYS),
     ("'Tensor' object has no attribute 'astype'", _OF_ARRAYS),
     ("transpose() takes 2 positional arguments but", _OF_ARRAYS),
+    ("'numpy.ndarray' and 'Tensor'", _OF_ARRAYS),
+    ("expected TensorOptions(", _OF_ARRAYS),  # of `torch.LongTensor(array)`
+    ("received an invalid combination of arguments - got (Tensor", _OF_SIZES),
+    ("must be tuple of ints, not Tensor", _OF_SIZES),
     ("flex_attention", "for the analysis, write it with scaled_dot_product_attention"),
 )
 """Parts of torch's messages, and the advice for each."""

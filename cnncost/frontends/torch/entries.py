@@ -88,13 +88,29 @@ def of_run(
 
 
 def _with_copies(spec: OpSpec, op: Overload, operands: TensorArgs) -> OpSpec:
-    """Add the copies that a batched product makes of conjugated operands; a product of two matrices makes none."""
-    if op.name not in {"bmm", "baddbmm"}:
+    """Add the copies that products make of conjugated operands."""
+    if op.name not in _PRODUCTS:
         return spec
-    nbytes = sum(t.numel() * t.element_size() for t, tracked in operands if tracked.sig.conjugated)
-    if not nbytes:
+    resolved = [t for t, tracked in operands if tracked.sig.conjugated and not _adjoint_for_blas(op.name, t)]
+    if not resolved:
         return spec
+    nbytes = sum(t.numel() * t.element_size() for t in resolved)
     return OpSpec(spec.kind, spec.inputs, spec.outputs, tuple(sorted([*spec.attrs, ("scratch", nbytes)])))
+
+
+_PRODUCTS = frozenset({"mm", "addmm", "mv", "addmv", "bmm", "baddbmm"})
+
+
+def _adjoint_for_blas(product: str, conjugated: torch.Tensor) -> bool:
+    """True if a product of two matrices takes a conjugated one as an adjoint, because it lies column by column.
+
+    `addmm_impl_cpu_` (LinearAlgebra.cpp) looks at rows first.
+    """
+    if product not in {"mm", "addmm"} or not conjugated.is_complex():
+        return False
+    (rows, columns), (down, right) = conjugated.shape, conjugated.stride()
+    by_rows = right == 1 and down >= max(1, columns)
+    return not by_rows and down == 1 and right >= max(1, rows)
 
 
 def _out_indices(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:

@@ -1,18 +1,25 @@
 """Higher-order ops, which take functions: branches, loops, and attention with user-defined scores.
 
 Torch dispatches them to the recorder whole. A branch or a loop runs as in eager torch: its condition is read, so its
-value has to be known.
+value has to be known. Torch's derivatives of them are traced by its compiler, and what a function captures (a module's
+weights) it finds there, too. With autograd on, they are therefore run above autograd, as what they compute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from threading import get_ident
+from typing import Any, Never
 
 import torch
 
-from cnncost.frontends.torch.compat.higher_order import HigherOrderOperator, tree_map
+from cnncost.errors import InputError
+from cnncost.frontends.torch import flexible_attention
+from cnncost.frontends.torch.compat.autograd import is_inside_transform
+from cnncost.frontends.torch.compat.higher_order import HigherOrderOperator, tensors_of, tree_map
 from cnncost.frontends.torch.flexible_attention import flex_attention, flex_attention_backward
+from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.protocols import Recording
 
 
@@ -81,3 +88,59 @@ _EQUIVALENTS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 _FLEXIBLE = (flex_attention, flex_attention_backward)
 """Functions that record the op themselves: they are called with the recorder and the op."""
+
+
+def patches(notes: list[str]) -> list[Patch]:
+    """Return patches of a recording in this thread, by which gradients pass through higher-order ops or are refused.
+
+    Args:
+        notes: receives a note if a training step's peak is not exact.
+    """
+    original, thread = HigherOrderOperator.__call__, get_ident()
+
+    def call(op: Any, /, *args: Any, **kwargs: Any) -> Any:
+        name = op.name()
+        differentiated = name in _LOOPS or name == "cond"
+        if not differentiated or get_ident() != thread or not torch.is_grad_enabled():
+            return original(op, *args, **kwargs)
+        if any(map(is_inside_transform, tensors_of((args, kwargs)))):
+            return original(op, *args, **kwargs)
+        kwargs.pop("mutated_arg_indices", None)
+        if name == "cond":
+            return _watched(_branch(*args, **kwargs), partial(_note, notes))
+        return _watched(_EQUIVALENTS[name](*args, **kwargs), partial(_refuse, name))
+
+    return [*flexible_attention.patches(), Patch(HigherOrderOperator, "__call__", call, "derivatives are traced")]
+
+
+_LOOPS = frozenset({"map_impl", "scan", "while_loop", "while_loop_stack_output"})
+"""Ops whose derivatives are not followed: what torch keeps for them, or computes again, is different for each."""
+
+
+def _branch(*args: Any, **kwargs: Any) -> Any:
+    """Run a branch of `cond`, whose derivative computes all of it once more, from its operands."""
+    from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+
+    with set_checkpoint_early_stop(False):
+        return checkpoint(_cond, *args, **kwargs, use_reentrant=False, preserve_rng_state=False)
+
+
+def _watched(result: Any, on_gradient: Callable[[torch.Tensor], None]) -> Any:
+    """Return the result of an op; `on_gradient` is called with each gradient that comes to it in backward."""
+    for tensor in tensors_of(result):
+        if tensor.grad_fn is not None:
+            tensor.register_hook(on_gradient)
+    return result
+
+
+def _note(notes: list[str], _: torch.Tensor) -> None:
+    text = "torch's cond computes its branch again in backward, which is counted; the peak of training is approximate"
+    if text not in notes:
+        notes.append(text)
+
+
+def _refuse(name: str, _: torch.Tensor) -> Never:
+    raise InputError(
+        f"training: a gradient passes through torch's {name.removesuffix('_impl')}, whose derivative can't be "
+        "followed; write it as a loop in Python for the analysis, or detach what it returns"
+    )

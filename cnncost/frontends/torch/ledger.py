@@ -34,8 +34,8 @@ class TensorTable:
         self._by_key: dict[int, StorageRecord] = {}
         self._alive: list[torch.Tensor] = []
         self._aliases: dict[int, StorageRef] = {}
-        self._source_storages: tuple[Storage, ...] = ()
-        """Storages of the sources, in a table that starts from `Sources`: they live through the whole run."""
+        self.source_storages: tuple[Storage, ...] = ()
+        """Storages of the sources, in a table that starts from some: they live through the whole run."""
 
     def add_source(
         self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None, *, lasts: bool = True
@@ -104,6 +104,13 @@ class TensorTable:
         block.ref = ref = StorageRef(storage, self._on_death)
         ref.block, ref.key = block, identity_of(storage)
         self._by_key[ref.key] = block
+
+    def begin(self, tensor: torch.Tensor, block: StorageRecord) -> None:
+        """Let the live range of a constant's storage begin at the current node: forward has created it just now."""
+        if tensor.layout is _STRIDED and self._alive and self._alive[-1] is tensor:
+            self._alive.pop()
+            block.born = self.clock
+            self._watch(tensor.untyped_storage(), block)
 
     def alias(self, tensor: torch.Tensor, block: StorageRecord) -> None:
         """Treat the storage of a meta tensor, while it is alive, as another storage, which is registered."""
@@ -279,14 +286,19 @@ class TensorTable:
         return newest
 
     def created(self) -> list[weakref.ref[torch.Tensor]]:
-        """Return weak references to the live tensors that were created after the first node."""
-        return [t.ref for t in self.tracked.values() if t.block.born is not None and t.ref() is not None]
+        """Return weak references to the live tensors that were created after the first node.
+
+        Constants with data may stay where forward has put them.
+        """
+        created = [(t, t.ref()) for t in self.tracked.values() if t.block.born is not None]
+        kept = [(t, left) for t, left in created if left is not None and (t.block.use != "constant" or is_meta(left))]
+        return [t.ref for t, _ in kept]
 
     def storages(self) -> tuple[Storage, ...]:
         """Return all storages with their live ranges, and stop watching them."""
         for block in self._by_key.values():
             block.ref = None
-        sources, blocks = self._source_storages, self._blocks[len(self._source_storages) :]
+        sources, blocks = self.source_storages, self._blocks[len(self.source_storages) :]
         if not self.clock:  # without a node, nothing died after one
             return (*sources, *[Storage(b.index, b.nbytes, b.born, None, b.use) for b in blocks])
         clip = partial(_clip, self.clock)
@@ -318,33 +330,3 @@ class TensorTable:
 def _clip(clock: int, node: int | None) -> int | None:
     """Clip a node index to the last node: FSDP may free gathered parameters after it."""
     return None if node is None else min(node, clock - 1)
-
-
-class Sources:
-    """Snapshot of a tensor table that holds only sources; new tables start from it.
-
-    Args:
-        ledger: the tensor table. Tensors' values are not stored; the caller of `open` passes them again.
-    """
-
-    def __init__(self, ledger: TensorTable) -> None:
-        self._values = ledger.values.copy()
-        self._tracked = {key: TrackedTensor(*tracked[:5], None) for key, tracked in ledger.tracked.items()}
-        self._blocks = ledger._blocks.copy()
-        self._real = [block.real for block in ledger._blocks]
-        self._by_key = ledger._by_key.copy()
-        self._alive = ledger._alive.copy()
-        self._storages = ledger.storages()
-
-    def open(self, data: dict[int, torch.Tensor]) -> TensorTable:
-        """Return a table with these sources; this invalidates earlier ones. `data`: values by the tensor's `id`."""
-        ledger, tracked = TensorTable(), self._tracked.copy()
-        for key, values in data.items():
-            tracked[key] = TrackedTensor(*tracked[key][:5], values)
-        for block, real in zip(self._blocks, self._real, strict=True):  # tables share the records
-            block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
-            block.copied = block.from_random = block.from_float_input = False
-        ledger.values, ledger.tracked, ledger._blocks = self._values.copy(), tracked, self._blocks.copy()
-        ledger._by_key, ledger._alive = self._by_key.copy(), self._alive.copy()
-        ledger._source_storages = self._storages
-        return ledger

@@ -10,7 +10,7 @@ from weakref import ref
 
 from torch import Tensor, nn
 
-from cnncost.frontends.torch.compat.modules import SCRIPTED, children_of, tables_of
+from cnncost.frontends.torch.compat.modules import children_of, is_scripted, tables_of
 from cnncost.frontends.torch.kinds import LAZY
 
 
@@ -47,7 +47,7 @@ class ModelStates:
     def _read(self) -> None:
         """Read the model's structure: its modules and parameters, and the tables that hold them, to detect changes."""
         self._modules = list(self._model.modules())
-        changeable = [module for module in self._modules if type(module) not in SCRIPTED]
+        changeable = [module for module in self._modules if not is_scripted(type(module))]
         self._tables = [table for module in changeable for table in (children_of(module), tables_of(module)[0])]
         self._nonempty_tables = [table for table in self._tables if table]
         self._entries = self._present_entries()

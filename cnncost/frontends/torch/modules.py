@@ -14,25 +14,23 @@ import torch
 from torch import nn
 
 from cnncost.errors import ForwardError, InputError
-from cnncost.frontends.torch.compat.autograd import below_transforms, is_inside_transform, next_number
-from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, SCRIPTED, children_of, tables_of
+from cnncost.frontends.torch import literals
+from cnncost.frontends.torch.compat.autograd import is_inside_transform, next_number
+from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, children_of, is_scripted, tables_of
 from cnncost.frontends.torch.custom import CustomCalls
 from cnncost.frontends.torch.encoders import may_fuse, noting_fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import LAZY, values_held
-from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import meta_like
 from cnncost.frontends.torch.watch import Watch
 from cnncost.frontends.torch.wrappers import parts_of
 from cnncost.graph import Call, Failure, Scope
 
 _WHY_CALLS = "each call of a module is recorded"
-_WHY_LITERALS = "no op is dispatched, so that the values would be lost"
 _WHY_RECURRENT = "on meta torch runs a reference, which creates and saves other tensors than a CPU's code"
 _TENSOR = torch.Tensor
 _COUNT_OF = itemgetter(Scope._fields.index("calls"))
@@ -90,7 +88,7 @@ class Tracker:
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self.index[id(module)] = len(self.scopes)
         kind = type(module)
-        if kind not in SCRIPTED:
+        if not is_scripted(kind):
             (own_parameters, own_buffers), name = tables_of(module), kind.__name__
         else:
             own_parameters, own_buffers = _all_tensors(module)
@@ -131,38 +129,13 @@ class Tracker:
         self._call_of = lambda kind: ruled if custom.has_rule(kind) else fused if may_fuse(kind) else original
         patches = [
             Patch(*CALL_PLACE, self._recorded_call(original), _WHY_CALLS),
-            Patch(torch, "tensor", self._literal(torch.tensor), _WHY_LITERALS),
-            Patch(torch, "as_tensor", self._literal(torch.as_tensor), _WHY_LITERALS),
+            *literals.patches(self.recorder, self._thread),
         ]
         if self.trail is not None or self.recorder.casting is not None:  # memory depends on the ops inside
             for name in RECURRENT:
                 layer = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, self.recorder.on_cpu)
                 patches.append(Patch(CFUNCTIONS, name, layer, _WHY_RECURRENT))
         return patches + custom.functions()
-
-    def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        """Wrap a function that creates literal tensors, to store their values.
-
-        `torch.tensor([3, 1], device=x.device)` dispatches no op, and the tensor is on meta.
-        """
-        thread, recorder = self._thread, self.recorder
-
-        def create(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-            if type(data) in (list, tuple) and get_ident() == thread:
-                data = _with_numbers(data)
-            result = original(data, *args, **kwargs)
-            ours = not recorder.on_values and recorder.appearance is not None and recorder.appearance.is_ours()
-            if get_ident() != thread or isinstance(data, torch.Tensor) or not ours:
-                return result
-            if is_meta(result):
-                recorder.register_literal(result, original(data, dtype=result.dtype, device="cpu"))
-                return result
-            literal = meta_like(result)
-            recorder.register_literal(below_transforms(literal), below_transforms(result.detach()))
-            recorder.place(literal, result.device if kwargs.get("device") is not None or recorder.several else None)
-            return literal.requires_grad_() if result.requires_grad else literal
-
-        return create
 
     def _recorded_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
         thread, recorder, index, counts = self._thread, self.recorder, self.index, self._counts
@@ -293,13 +266,6 @@ class Tracker:
         return ()
 
 
-def _with_numbers(data: Any) -> Any:
-    """Replace scalar meta tensors in a literal by their known values: `torch.tensor` can't read them."""
-    if type(data) in (list, tuple):
-        return type(data)([_with_numbers(item) for item in data])
-    return data.item() if isinstance(data, torch.Tensor) and is_meta(data) and not data.dim() else data
-
-
 def _exhaust(result: Any) -> Any:
     """Exhaust an iterator that forward returned, so that its ops run; reject coroutines."""
     if isinstance(result, Coroutine):
@@ -326,7 +292,7 @@ def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
         seen.add(identity)
         tree.append((path, module))
         children = children_of(module)
-        if not children or type(module) in SCRIPTED:  # calls of a scripted module's children can't be seen
+        if not children or is_scripted(type(module)):  # calls of a scripted module's children can't be seen
             continue
         prefix, ancestors = path + "." if path else "", (*ancestors, identity)
         stack.extend([(prefix + name, child, ancestors) for name, child in children.items() if child is not None][::-1])

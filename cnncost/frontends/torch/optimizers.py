@@ -14,6 +14,7 @@ from torch import nn
 from cnncost.errors import CnncostError, InputError
 from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.distributed import is_split, split_like
+from cnncost.frontends.torch.compat.optimizers import has_step_hooks
 from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import meta_like
@@ -44,6 +45,16 @@ def warm_up(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skele
         InputError: the name or an argument is unknown, `optimizer` is neither an optimizer nor creates one for these
             parameters, it can't be copied, or its step requires a closure or sparse gradients, or fails.
     """
+    warmed = _warmed(optimizer, parameters, skeleton, recorder)
+    if has_step_hooks(warmed.optimizer):
+        recorder.notes.append(
+            "hooks around the optimizer's step are not run: figures of the training step are lower bounds of those "
+            "with them"
+        )
+    return warmed
+
+
+def _warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
     try:
         with without_modes():  # some optimizers allocate their state in the constructor
             created = _create(optimizer, parameters, skeleton, recorder.on_values)

@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
-from cnncost.frontends.torch.compat.modules import PACKED
+from cnncost.frontends.torch.compat.modules import PACKED, kind_of_object
 
 META = torch.device("meta")
 
 
 def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weight and bias of a quantized layer as meta tensors, by name; empty for all other modules."""
-    if PACKED not in module.__dict__ or not type(module).__module__.startswith("torch.ao.nn."):
-        return {}
-    packed: Any = module.__dict__[PACKED]
-    if not hasattr(packed, "unpack"):
-        return {}
-    parts = zip(("weight", "bias"), packed.unpack(), strict=False)
+    """Return the weights and biases that a module holds in packed form, by name, as meta tensors."""
+    objects = {name: value for name, value in module.__dict__.items() if isinstance(value, torch.ScriptObject)}
     return {
-        name: torch.empty(t.shape, dtype=_dtype(t), device=META) for name, t in parts if isinstance(t, torch.Tensor)
+        part if name == PACKED else f"{name}.{part}": tensor
+        for name, value in objects.items()
+        for part, tensor in _parts(value, kind_of_object(value))
     }
 
 
-def _dtype(tensor: torch.Tensor) -> torch.dtype:
-    """Return the tensor's dtype, or the underlying integer dtype of a quantized one, which meta tensors can't have."""
-    return {torch.qint8: torch.int8, torch.quint8: torch.uint8, torch.qint32: torch.int32}.get(
-        tensor.dtype, tensor.dtype
-    )
+def _parts(packed: Any, kind: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors in a packed object; nothing for objects of other kinds, such as those of the user's."""
+    if kind.startswith("quantized.") and hasattr(packed, "unpack"):
+        unpacked = packed.unpack()
+        tensors = unpacked if isinstance(unpacked, tuple) else (unpacked,)
+        for name, tensor in zip(("weight", "bias"), tensors, strict=False):
+            if isinstance(tensor, torch.Tensor):
+                # weights of linear layers in half precision are unpacked to single
+                half = name == "weight" and tensor.dtype is torch.float32
+                dtype = torch.float16 if half else stored_dtype(tensor)
+                yield name, torch.empty(tensor.shape, dtype=dtype, device=META)
+    elif kind == "rnn.CellParamsBase":
+        state, _ = packed.__getstate__()
+        for name, inner in zip(("input", "hidden"), state[-1], strict=False):  # of the products with both
+            yield from ((f"{name}.{part}", tensor) for part, tensor in _parts(inner, kind_of_object(inner)))
+
+
+def stored_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """Return the integer dtype that a quantized tensor stores: its own can't be created on meta."""
+    return _STORED.get(tensor.dtype, tensor.dtype)
+
+
+_STORED = {
+    torch.qint8: torch.int8, torch.quint8: torch.uint8, torch.qint32: torch.int32,
+    torch.quint4x2: torch.uint8, torch.quint2x4: torch.uint8,  # of a byte, as torch has no smaller dtype on meta
+}  # fmt: skip

@@ -31,6 +31,8 @@ _KERNELS = frozenset({"max_pool1d"})
 """Ops that run as one kernel on a CPU without autograd, though torch can decompose them."""
 
 
+_POOLS = frozenset({"max_pool1d", "max_pool2d", "max_pool3d"})
+"""Ops that are one kernel on quantized tensors, without indices of the maxima."""
 _PLAIN = frozenset(
     ["aten.narrow.Tensor", "aten.linalg_svdvals", "aten.linalg_eigvals", "aten.linalg_eigvalsh"]
     + [f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split()]
@@ -77,7 +79,8 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
     if op.name in _KERNELS:  # a non-contiguous input is copied
         x = operands[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
-    if op.node_name in _PLAIN or op.node_name in _BY_VALUES:
+    quantized = any(tensor.is_quantized for tensor, _ in operands)
+    if op.node_name in _PLAIN or op.node_name in _BY_VALUES or (quantized and op.name in _POOLS):
         return 0
     if op.by_values or not all(tensor.layout is torch.strided for tensor, _ in operands):
         return None

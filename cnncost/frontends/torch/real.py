@@ -35,11 +35,14 @@ from cnncost.frontends.torch.modules import Tracker, check_initialized, walk
 from cnncost.frontends.torch.offload import loads_weights, notes_on_ties
 from cnncost.frontends.torch.options import RecordOptions, choose_options
 from cnncost.frontends.torch.overloads import overload
+from cnncost.frontends.torch.partial_graphs import partial_graph
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import make_skeleton, partial_graph, replacing, step_of
+from cnncost.frontends.torch.recording import make_skeleton, replacing, step_of
+from cnncost.frontends.torch.replicated import replica_of, unsent_notes
 from cnncost.frontends.torch.restarts import RestartError
 from cnncost.frontends.torch.running import stays_whole
+from cnncost.frontends.torch.scripted import set_mode
 from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
@@ -74,8 +77,7 @@ class RealRecorder(Recorder):
         self._weights = weights
         self.masks = Masks(on_values=True)
         self._is_random = False  # whether the op that is being recorded draws random numbers
-        self._reads_random = False
-        """Whether forward read a value that depends on random numbers, or an output shape depended on one."""
+        self._reads_random = False  # whether forward read a value, or an output shape, that depends on these
         self._varies: set[int] = set()
         """Ids of values that depend on the inputs or on random numbers, and so may differ in another run."""
         self._from_random: set[int] = set()
@@ -191,9 +193,8 @@ def record_real(
     """Run a copy of a model on real data and record its ops.
 
     Args:
-        model: a module with weights, a bound method of one, or a function over modules. It is not changed: tensors that
-            forward or a training step writes to are copied or restored.
-        inputs: as for `record`. Tensors with values keep them; for inputs given as shapes, values are drawn.
+        model: a module with weights, a bound method of one, or a function over modules. It is not changed.
+        inputs: as for `record`. Tensors with values keep them; where only shapes are given, values are drawn.
         options: as for `record`, on the model's device; the memo is not used.
         train: as for `record`.
         autocast: as for `record`, on the model's device.
@@ -201,8 +202,7 @@ def record_real(
         recorder: creates the recorder, which may inspect values as they are computed.
 
     Raises:
-        InputError: there is no module, weights are on meta, the inputs or the autocast are invalid, `autocast` or
-            `device` is not for the model's device, or both `options` and separate arguments were given.
+        InputError: no module, weights on meta, invalid inputs or options, or a device other than the model's.
         ForwardError: forward raised; the message names the module.
     """
     options = choose_options(options, RecordOptions(train=train, autocast=autocast, training=training))
@@ -219,6 +219,7 @@ def record_real(
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values uses the model's device, {device}; expected no other, got {options.target}")
     attempt = first_attempt(options, requested, called).after({"casts": (requested or in_force()) is not None})
+    attempt = attempt.after({"replica": replica_of(model)})
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
             arguments = prepare(inputs, root)
@@ -244,11 +245,10 @@ def _recorded(
     called = [f for f in (attempt.called, training.loss if training is not None else None) if callable(f)]
     skeleton, _ = make_skeleton(originals, called, lambda watch: Weights(watch, share))
     tree = [(path, skeleton.module(module)) for path, module in originals]
-    for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
-        if attempt.train is not None and copy is not original:
-            copy.training = attempt.train
+    for _, copy in tree if attempt.train is not None else ():
+        set_mode(copy, bool(attempt.train))
     tracker = Tracker(recorder := make_recorder(skeleton))
-    recorder.notes += notes_on_ties(model)
+    recorder.notes += [*notes_on_ties(model), *unsent_notes(attempt.replica if training is not None else None)]
     tracker.enter(tree)
     tracker.watch = skeleton.watch
     draws.mark()

@@ -174,13 +174,10 @@ class RecorderState(TorchDispatchMode):
         return alias
 
     def register_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
-        """Register `data`, which are literals in the model's code, as the values of a meta tensor, unless too large."""
-        if data.numel() > REAL_LIMIT:
-            return
-        if self.ledger.find(tensor) is not None:
+        """Register the values of a tensor without data that an op has just created: literals in the model's code."""
+        self.ledger.mark(tensor, "constant")
+        if data.numel() <= REAL_LIMIT:
             self.ledger.attach(tensor, data)
-        else:
-            self.ledger.add_source(tensor, "constant", data)
 
     def copy_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
         """Give `tensor` the known values of `other`, from which an unrecorded op created it."""

@@ -11,10 +11,18 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from torch import nn
 
-from cnncost.errors import CnncostError, GraphError, InputError
+from cnncost.errors import CnncostError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import collectives, flexible_attention, global_hooks, reassigned, skeleton_cache, unwatched
+from cnncost.frontends.torch import (
+    collectives,
+    global_hooks,
+    higher_order,
+    reassigned,
+    saved_tensors,
+    skeleton_cache,
+    unwatched,
+)
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import Attempt
 from cnncost.frontends.torch.compat.distributed import any_split
@@ -25,12 +33,14 @@ from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.outcome import Outcome
+from cnncost.frontends.torch.partial_graphs import partial_graph
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.placement import Home, default_device, find_home, known_devices, placement_of
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import RecordingKey
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
 from cnncost.frontends.torch.restarts import AutocastUnneededError, DrawsFoundError
+from cnncost.frontends.torch.scripted import set_mode
 from cnncost.frontends.torch.self_tracing import refused_tracing
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
@@ -109,9 +119,8 @@ def _on_new_copy(
     modules = [module for _, module in originals]
     collectives.enter_states(skeleton)
     if attempt.train is not None:
-        for original, (_, copy) in zip(modules, tree, strict=True):
-            if copy is not original:  # scripted modules are not copied
-                copy.training = attempt.train
+        for _, copy in tree:
+            set_mode(copy, attempt.train)
     device = attempt.autocast.device if attempt.autocast is not None else "cpu"
     casting = autocasts.Casting(attempt.caches_casts, device) if attempt.casts else None
     tracker = Tracker(Recorder(attempt.use_memo, skeleton, data=skeleton.values(), casting=casting))
@@ -293,41 +302,16 @@ class _Run:
         return RealRun(" and ".join(reasons), (), max(len(reads), 1), first, chance=bool(names))
 
 
-def partial_graph(
-    tracker: Tracker, inputs: Inputs, input_values: tuple[int, ...], real: RealRun | None = None
-) -> Graph | None:
-    """Return a failed forward's partial Graph; None if it has no nodes, or the failure came later or within an op.
-
-    Args:
-        tracker: the recording's module tracker.
-        inputs: the model's inputs.
-        input_values: the inputs' value ids.
-        real: how the Graph depends on real data, if it was recorded on real data.
-    """
-    recorder = tracker.recorder
-    if recorder.phase != "forward" or not recorder.nodes:
-        return None
-    scopes, calls = tracker.finish()
-    ledger = recorder.ledger
-    graph = Graph(
-        tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), input_values, (), real,
-        inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()), tracker.failure(),
-    )  # fmt: skip
-    try:
-        return verify(graph)
-    except GraphError:  # forward failed in the middle of an op
-        return None
-
-
 @contextmanager
 def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patch]) -> Iterator[None]:
     """Context in which all patches of a recording are applied; to be entered while the recorder is active."""
-    ledger = tracker.recorder.ledger
+    recorder, ledger = tracker.recorder, tracker.recorder.ledger
+    saved = [] if recorder.on_values else saved_tensors.patches(appearance.is_ours, recorder.read)
     patches = [
-        *other_patches, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
-        *collectives.unrecorded_propagation(), *refused_tracing(tracker.recorder.on_values),
+        *other_patches, *unwatched.PATCHES, *higher_order.patches(recorder.notes), *tracker.patches(),
+        *collectives.unrecorded_propagation(), *refused_tracing(recorder.on_values),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
-        *global_hooks.patches(tracker.recorder.skeleton), *appearance.patches(),
+        *global_hooks.patches(recorder.skeleton), *appearance.patches(), *saved,
     ]  # fmt: skip
     with appearance.shown(), collectives.context_parallel_ended(), patched(patches):
         yield

@@ -17,6 +17,7 @@ from torch import nn
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import distributed
+from cnncost.frontends.torch.compat.modules import WITHIN_COMPILED
 from cnncost.frontends.torch.ledger import TensorTable
 
 
@@ -43,9 +44,19 @@ class Replica(NamedTuple):
     hooked: bool
 
 
+REPLICATED = "DistributedDataParallel"
+"""The class of replicated modules, by its name: importing it takes long."""
+INSIDE = (
+    "DistributedDataParallel inside of the model: its buckets of gradients and their all-reduces are not counted, and "
+    "training's peak is a lower bound; wrap the whole model in it"
+)
+
+
 def replica_of(model: Any) -> Replica | None:
-    """Return the settings of a `DistributedDataParallel` module; None for any other module."""
-    if type(model).__name__ != "DistributedDataParallel":
+    """Return the settings of a `DistributedDataParallel` module, compiled or not; None for any other module."""
+    while type(model).__name__ == "OptimizedModule":
+        model = getattr(model, WITHIN_COMPILED)
+    if type(model).__name__ != REPLICATED:
         return None
     return Replica(
         model.process_group, distributed.bucket_limits(model), bool(model.gradient_as_bucket_view),
@@ -53,6 +64,15 @@ def replica_of(model: Any) -> Replica | None:
         bool(model.find_unused_parameters or model.static_graph),
         bool(model.find_unused_parameters and not model.static_graph), distributed.has_hook(model),
     )  # fmt: skip
+
+
+def unsent_notes(replica: Replica | None) -> list[str]:
+    """Return a note on what the figures of a training step on values lack; empty without a replica."""
+    note = (
+        "a run on values sends nothing: the buckets of DistributedDataParallel and its all-reduces are not counted, "
+        "and training's peak is a lower bound"
+    )
+    return [] if replica is None else [note]
 
 
 def broadcast_buffers(replica: Replica | None, model: nn.Module) -> None:

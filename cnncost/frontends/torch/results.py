@@ -79,9 +79,10 @@ class ResultRecorder(RecorderState):
             tracked = ledger.find(tensor)
             if tracked is None:
                 tracked = self._enter_result(tensor, operands)
-            elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
+            elif entry.func is _LIFT and not is_meta(tensor):
+                ledger.begin(tensor, tracked.block)
                 # created from numbers: a NumPy array's memory isn't resizable
-                tracked.block.owned = False
+                tracked.block.owned = not tensor.untyped_storage().resizable()
             elif any(operands[i][0] is tensor for i in entry.writes):
                 tracked = self._write_in_place(entry, tensor, tracked, all(k.sig.real for _, k in operands))
             if (data := self._runner.data.get(id(tensor))) is not None:

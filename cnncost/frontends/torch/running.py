@@ -17,6 +17,7 @@ from cnncost.frontends.torch.blocks import TensorArgs, storage_key
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
+from cnncost.frontends.torch.packed import stored_dtype
 from cnncost.frontends.torch.reshaping import geometry, into_outs, reshape_like, zero_extend
 from cnncost.frontends.torch.shapes import output_types
 
@@ -323,7 +324,7 @@ def is_parameter(tensor: torch.Tensor) -> bool:
 def meta_like(tensor: torch.Tensor) -> torch.Tensor:
     """Return a meta tensor of the same geometry and dtype."""
     if tensor.layout is torch.strided:
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=stored_dtype(tensor), device=META)
     return sparse.stand_in(tensor) if tensor.layout in sparse.LAYOUTS else tensor.to(META)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat.distributed import FLAT, is_split, local_of, split_like
-from cnncost.frontends.torch.compat.modules import BUFFERS, COMPILED, MODULES, PARAMETERS
+from cnncost.frontends.torch.compat.modules import BUFFERS, COMPILED, MODULES, PARAMETERS, is_scripted
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.kinds import LAZY, LEAVES, slots
@@ -24,6 +24,7 @@ from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.offload import with_own_casting, without_moving
 from cnncost.frontends.torch.restarts import HooksNeededError
 from cnncost.frontends.torch.running import has_data, is_parameter, meta_like
+from cnncost.frontends.torch.scripted import copy_of_script
 from cnncost.frontends.torch.watch import Watch
 
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
@@ -57,7 +58,7 @@ def _traits(kind: type) -> tuple[bool, tuple[str, ...], bool]:
             "FullyShardedDataParallel flattens its parameters, and a copy would share the flat ones with the model; "
             "expected the model before wrapping, or a model that is sharded with `fully_shard` (FSDP2)"
         )
-    return issubclass(kind, torch.jit.ScriptModule), slots(kind), issubclass(kind, nn.TransformerEncoder)
+    return is_scripted(kind), slots(kind), issubclass(kind, nn.TransformerEncoder)
 
 
 class _NoHooks(OrderedDict[Any, Any]):
@@ -101,18 +102,16 @@ class Skeleton(Copier):
         """Identities of the storages that hold the local parts of DTensors."""
 
     def module(self, module: nn.Module) -> nn.Module:
-        """Return a copy of a module and everything in it.
-
-        Scripted modules are not copied, because Python can't reach their internals. They run with their own weights.
-        """
+        """Return a copy of a module and everything in it."""
         known_copy: nn.Module | None = self._copies.get(id(module))
         if known_copy is not None:
             return known_copy
         kind: Any = type(module)
         scripted, slot_names, encoder = _traits(kind)
-        if scripted:
-            return module
         self._originals.append(module)
+        if scripted:
+            script = self._copies[id(module)] = copy_of_script(module, self.value)
+            return script
         copy: nn.Module = object.__new__(kind)
         self._copies[id(module)] = copy
         attributes = module.__dict__.copy()

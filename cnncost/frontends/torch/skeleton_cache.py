@@ -23,12 +23,12 @@ from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.frozen import UnfitError, frozen
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import ATOMS, slots
-from cnncost.frontends.torch.ledger import Sources
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.reading import UndetectableError
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import RecordingKey, Repeats
 from cnncost.frontends.torch.skeleton import HOOKS, STANDARD, TABLES, TENSOR_TABLES, Skeleton
+from cnncost.frontends.torch.source_tensors import Sources
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.watch import Watch
 from cnncost.graph import Graph, verify

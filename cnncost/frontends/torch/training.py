@@ -26,7 +26,7 @@ from cnncost.frontends.torch.losses import Loss, loss_of
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, step_failed, warm_up
-from cnncost.frontends.torch.replicated import Buckets, Replica
+from cnncost.frontends.torch.replicated import INSIDE, REPLICATED, Buckets, Replica
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.warming import STAND_IN
 from cnncost.frontends.torch.wrappers import own_part
@@ -90,6 +90,8 @@ class Step:
             if copy.requires_grad and copy.is_leaf:
                 leaves.append(copy)
         for scope, module in self._skeleton.modules():
+            if scope == REPLICATED and INSIDE not in (notes := self._tracker.recorder.notes):
+                notes.append(INSIDE)
             if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
                 raise InputError(
                     f"training: {scope} has sparse gradients (sparse=True), whose size depends on data; expected "

@@ -1,4 +1,4 @@
-"""Reach of normalisation, softmax, reductions and transforms; of elementwise ops and constants."""
+"""Reach of normalization, softmax, reductions and transforms, and of elementwise ops and constants."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from cnncost.ops.reach.registry import All, Output, Reach, Reshape, Route, Sprea
 from cnncost.ops.reach.space import broadcast, mix_axes, mix_groups
 from cnncost.ops.reach.windows import affine_window, prefix_window
 
-# ---- normalisation, softmax, reductions
+# ---- normalization, softmax, reductions
 
 
 def norm(spec: OpSpec) -> Reach:
     """Each element sees everything that its mean and variance are computed over.
 
-    Running statistics are constants, as in eval mode: each element of batch norm then sees only itself. Layer norm
-    sees the normalised axes; group norm its group's channels and all of space; instance norm all of space.
+    Running statistics are constants, as in eval mode: with them, each element sees only itself. Layer norm sees
+    the normalized axes; group norm its group's channels and all of space; instance norm all of space.
     Attributes: fn, statistics, axes, groups.
     """
     shape, fn = spec.inputs[0].shape, spec["fn"]
@@ -34,20 +34,20 @@ def norm(spec: OpSpec) -> Reach:
 
 
 def softmax(spec: OpSpec) -> Reach:
-    """Each element sees all along the axis. Attribute: axis."""
+    """Each element sees all elements along the axis. Attribute: axis."""
     shape = spec.inputs[0].shape
     return routes(Route(0, mix_axes(shape, spec["axis"] % len(shape)) if shape else ()))
 
 
 def scan(spec: OpSpec) -> Reach:
-    """Each element sees all elements up to itself. Attribute: axis."""
+    """Each element sees all elements up to itself along the axis. Attribute: axis."""
     shape = spec.inputs[0].shape
     axis = spec["axis"] % len(shape) if shape else 0
     return alike(spec, [Route(0, (prefix_window(axis, shape[axis], slides=False),) if shape else ())])
 
 
 def reduce(spec: OpSpec) -> Reach:
-    """Each output sees all along the axes `dim`; without `dim`, the whole input."""
+    """Each output sees all elements along the axes `dim`; without `dim`, the whole input."""
     shape, dim = spec.inputs[0].shape, spec.get("dim")
     named = (dim,) if isinstance(dim, int) else tuple(dim or ())
     axes = {d % len(shape) for d in named} if shape and named else set(range(len(shape)))
@@ -56,7 +56,10 @@ def reduce(spec: OpSpec) -> Reach:
 
 
 def sort(spec: OpSpec) -> Reach | None:
-    """Each position sees all along the axis. Attributes: unique (then the number of results depends on data), axis."""
+    """Each position sees all elements along the axis. None if the number of results depends on data, or without axis.
+
+    Attributes: unique (the number of results depends on data), axis.
+    """
     shape, out = spec.inputs[0].shape, spec.outputs[0].shape
     if not shape or spec["axis"] is None or spec["unique"]:
         return None
@@ -67,7 +70,7 @@ def sort(spec: OpSpec) -> Reach | None:
 
 
 def loss(spec: OpSpec) -> Reach | None:
-    """The mean or sum sees all of the input."""
+    """A mean or sum sees every input completely; None if the loss is not reduced."""
     if spec.outputs[0].shape:
         return None
     paths = []
@@ -77,7 +80,7 @@ def loss(spec: OpSpec) -> Reach | None:
 
 
 def fft(spec: OpSpec) -> Reach | None:
-    """Each frequency sees all along the transformed axes. Attribute: dims."""
+    """Each frequency sees all elements along the transformed axes. Attribute: dims."""
     dims, out = spec.get("dims"), spec.outputs[0].shape
     if dims is None:
         return None
@@ -116,7 +119,7 @@ def quantize(spec: OpSpec) -> Reach | None:
 
 
 def _along_axis(spec: OpSpec) -> Reach | None:
-    """The halves of an axis, which GLU combines, or the two other components, which one of a cross product sees."""
+    """Reach within an axis: GLU combines its halves; each component of a cross product sees the two others."""
     out, axis = spec.outputs[0].shape, spec.get("axis")
     if axis is None:
         return None
@@ -147,7 +150,7 @@ def create(spec: OpSpec) -> Reach | None:
 
 
 def _joint_axes(spec: OpSpec) -> tuple[int, ...]:
-    """Axes along which the numbers are drawn together."""
+    """Axes along which random numbers are drawn together."""
     return (len(spec.inputs[0].shape) - 1,) if spec.get("joint") else ()
 
 
@@ -158,12 +161,15 @@ def dropout(spec: OpSpec) -> Reach | None:
 
 
 def collective(spec: OpSpec) -> Reach | None:
-    """A sum over ranks and a broadcast are elementwise: other ranks' tensors are not inputs of this Graph."""
+    """A reduction over ranks or a broadcast is elementwise: other ranks' tensors are no inputs of this Graph.
+
+    None for other collectives.
+    """
     if spec["collective"] not in {"all_reduce", "reduce", "broadcast"} or len(spec.inputs) != len(spec.outputs):
         return None
     return tuple(Output((Route(i),)) for i in range(len(spec.outputs)))
 
 
 def transfer(spec: OpSpec) -> Reach:
-    """Each element sees its source, the last input; a first input before it is the tensor that the copy overwrites."""
+    """Each element sees its source in the last input; an input before that is the tensor that the copy overwrites."""
     return routes(Route(len(spec.inputs) - 1, ()))

@@ -25,7 +25,7 @@ from cnncost.ops.reach.windows import affine_window, prefix_window
 from cnncost.session import SESSION
 
 MOST_VISIBLE = 1 << 18
-"""Most pairs of a query and a key that a followed mask shows; with more, a query is taken to see all keys."""
+"""Maximum number of visible query-key pairs per matrix of a mask; with more, each query is taken to see all keys."""
 
 # ---- products
 
@@ -54,7 +54,7 @@ def matmul(spec: OpSpec) -> Reach | None:
         return None
     rows, columns = left if len(left) > 1 else (1, *left), right if len(right) > 1 else (*right, 1)
     full = _product_shape(rows, columns)
-    row_axes = (rows[-2],) if len(left) > 1 else ()  # a vector's axis is summed over, and has no place in the result
+    row_axes = (rows[-2],) if len(left) > 1 else ()  # a vector's axis is summed over and missing in the result
     column_axes = (columns[-1],) if len(right) > 1 else ()
     if (*full[:-2], *row_axes, *column_axes) != out:
         return None
@@ -84,11 +84,11 @@ def _contract(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
 
 
 def attention(spec: OpSpec, mask: Mask | None = None) -> Reach | None:
-    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and the keys and values of its batch row that a mask shows it.
+    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and those keys and values of its batch row that a mask allows.
 
-    Features of the result are those of the values, each of which is weighted by all features of queries and keys.
-    Attributes: causal: it sees those up to its own position; lower_right: the last query sees all. `mask`: one whose
-    values are known. One that is computed from the input is seen row by row.
+    The result's features are those of the values, weighted by all features of queries and keys. Attributes: causal: a
+    query sees the keys up to its own position; lower_right: the last query sees all keys. `mask` has known values. If a
+    mask is computed from the model's input, each query also sees its own row of the mask.
     """
     q, k, v, *masks = spec.inputs  # and random state, which is not floating
     y = spec.outputs[0].shape
@@ -125,13 +125,15 @@ def _keys(spec: OpSpec, axis: int, keys: int, queries: int, mask: Mask | None) -
 
 @cache
 def _masked(mask: Mask, queries: int, keys: int) -> Window | None:
-    """Return the keys that each query sees as a window; None if each sees all, or there are too many to follow."""
+    """Return the keys that each query sees as a window; None if each sees all, or the pairs are too many to follow."""
     seen = mask.seen_by(queries, keys) if mask.pairs(queries, keys) <= MOST_VISIBLE * mask.matrices else ()
     if all(len(each) == keys for each in seen):
         return None
     offsets = sorted({k - j for j, each in enumerate(seen) for k in each})
     window = Window(0, seen, None, slides=True)
-    if offsets and (offsets[0] == 1 - queries or offsets[-1] == keys - 1):  # as far as there are keys: a causal mask
+    if offsets and (
+        offsets[0] == 1 - queries or offsets[-1] == keys - 1
+    ):  # up to the first or last key, as in a causal mask
         return window._replace(grows=True)
     if all(each == tuple(j + o for o in offsets if 0 <= j + o < keys) for j, each in enumerate(seen)):
         return window._replace(pattern=Pattern(1, 1, (tuple(offsets),)))
@@ -153,7 +155,7 @@ def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
 
 
 def mha(spec: OpSpec) -> Reach:
-    """query, key, value: B,L,D. A query sees its whole batch row."""
+    """query, key, value: B,L,D. A query sees all positions of its batch row."""
     y = spec.outputs[0].shape
     paths = [Route(0, mix_axes(y, 2))]
     paths += [Route(i, (All(1, slides=True), Spread(1, y[1]), All(2), Spread(2, y[2]))) for i in (1, 2)]
@@ -161,15 +163,16 @@ def mha(spec: OpSpec) -> Reach:
 
 
 def encoder_layer(spec: OpSpec) -> Reach:
-    """src: B,L,D. Every token sees its whole batch row."""
+    """src: B,L,D. Every token sees all tokens of its batch row."""
     shape = spec.inputs[0].shape
     return alike(spec, [Route(0, (*mix_axes(shape, 1, slides=True), *mix_axes(shape, 2)))])
 
 
 def recurrent(spec: OpSpec) -> Reach | None:
-    """A step sees all steps up to it, or all steps if bidirectional with several layers; the last states see all.
+    """A step sees all steps up to itself, or all steps if bidirectional with several layers; the last states see all.
 
-    Attributes: steps_axis, directions, layers.
+    In a single bidirectional layer, the backward half of the features sees all steps from its own on. Attributes:
+    steps_axis (None: unknown), directions, layers.
     """
     axis = spec["steps_axis"]
     if axis is None:

@@ -1,17 +1,18 @@
-"""Layout ops as moves, to which every framework's views, copies and shuffles are lowered.
+"""Layout ops as moves, to which front ends lower views, copies and shuffles.
 
-The attribute `moves` of a layout op is a tuple of moves, which apply in order, each a name and its arguments:
+The attribute `moves` of a layout op is a tuple of moves, applied in order. Each is a name and its arguments:
 
     squeeze, flatten, clone      (("reshape", (2, 12)),)
     transpose of axes 0 and 1    (("permute", (1, 0, 2)),)
-    flip of an axis of 9         (("slice", 2, 8, 9, -1),)
+    flip of axis 2, of size 9    (("slice", 2, 8, 9, -1),)
     pixel shuffle of 4×5×5 by 2  (("reshape", (1, 2, 2, 5, 5)), ("permute", (0, 3, 1, 4, 2)), ("reshape", (1, 10, 10)))
     stack of x: 3 along axis 1   (("reshape", (3, 1)), ("cat", 1))
 
 Axes are nonnegative, sizes and positions absolute. The first move may be `input`: the index of the tensor that is moved
-(default: 0; the other inputs only give a shape, or are overwritten). The last may be `cat` (the moves before it apply
-to each input), or `split` or `unbind` (each output is a part). `broadcast` stands alone. If `moves` is None, it is not
-known or not expressible which elements go where; everything after the op is then reported as unknown.
+(default: 0; the other inputs only provide a shape, or are overwritten). The last may be `cat` (preceding moves apply to
+each input), or `split` or `unbind` (each output is a part). `broadcast` is never combined with other moves. `moves` is
+None if it is unknown which elements go where, or if moves can't express it; receptive fields after the op are then
+unknown.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def names() -> tuple[str, ...]:
 
 
 def layout(spec: OpSpec) -> Reach | None:
-    """Return the routes that the moves describe. Attribute: moves."""
+    """Return the routes that the moves describe; None without moves. Attribute: moves."""
     moves: tuple[Move, ...] | None = spec["moves"]
     if moves is None:
         return None
@@ -112,7 +113,7 @@ def expand(shape: Shape, to: tuple[int, ...]) -> tuple[Step, ...]:
 def slice(shape: Shape, axis: int, start: int, length: int, step: int) -> tuple[Step, ...]:  # noqa: A001  # a move's name
     """Positions start, start + step, …; a negative step goes backwards, as in a flip.
 
-    A single position is a fixed one, as of `select`, unless the axis has no other, or a step leaves no other over.
+    A single position is fixed, as in `select`, unless the axis has no other or the step is not 1.
     """
     fixed = length == step == 1 < shape[axis]
     return (affine_window(axis, range(start, start + length * step, step), start, 0 if fixed else step),)
@@ -129,11 +130,11 @@ def pad(shape: Shape, axis: int, before: int, after: int, mode: str) -> tuple[St
     """Positions added before and after; negative: removed. Modes: constant, reflect, replicate, circular."""
     size = shape[axis]
     positions = [j - before for j in range(size + before + after)]
-    if mode == "circular":  # wraps around the positions that cropping leaves
+    if mode == "circular":  # wraps around the positions that are left after cropping
         first, remaining = max(0, -before), size + min(0, before) + min(0, after)
         if remaining > 0:
             positions = [first + (j - first) % remaining for j in positions]
-        else:  # torch leaves the new positions uninitialized then
+        else:  # then torch leaves the new positions uninitialized
             mode = "constant"
     outside = _OUTSIDE[mode]
     return (affine_window(axis, [j if 0 <= j < size else outside(j, size) for j in positions], -before),)
@@ -150,7 +151,7 @@ _OUTSIDE: dict[str, Callable[[int, int], int | None]] = {
 
 @move(int, int)
 def roll(shape: Shape, axis: int, by: int) -> tuple[Step, ...]:
-    """Positions shifted cyclically. Of equivalent shifts, the pattern far from borders has the shortest."""
+    """Positions shifted cyclically. The pattern far from borders uses the shortest of equivalent shifts."""
     size = shape[axis] or 1
     short = by % size if by % size <= size // 2 else by % size - size
     return (affine_window(axis, [(j - by) % size for j in range(shape[axis])], -short),)
@@ -171,7 +172,7 @@ def repeat(shape: Shape, axis: int, times: int) -> tuple[Step, ...]:
 
 @move(int, int, int, int, int)
 def unfold(shape: Shape, axis: int, kernel: int, stride: int, padding: int, dilation: int) -> tuple[Step, ...]:
-    """Windows along the axis; a new axis behind it has the positions within a window."""
+    """Windows along the axis; a new axis after it has the positions within each window."""
     count = count_windows(shape[axis], kernel, stride, padding, dilation)
     return unfold_steps(shape, axis, count, kernel, stride, padding, dilation)
 

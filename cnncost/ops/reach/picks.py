@@ -1,4 +1,4 @@
-"""Reach of indexing: by constant positions, which are in the spec, or by tensor data."""
+"""Reach of indexing: by constant positions, which the spec contains, or by tensor data."""
 
 from __future__ import annotations
 
@@ -22,11 +22,17 @@ from cnncost.ops.reach.registry import (
 from cnncost.ops.reach.windows import affine_window, gather_window
 
 LARGEST = 1 << 15
-"""Most elements of a `gather` whose indices differ between rows; for more, its dependencies are unknown."""
+"""Maximum number of elements, of input or result, of a `gather` whose indices differ between rows.
+
+For more, its dependencies are unknown.
+"""
 
 
 def gather(spec: OpSpec) -> Reach | None:
-    """An embedding sees its index, other ops the elements that they index by constants (`positions`) or by data."""
+    """An embedding sees its index, other ops the elements that they index by constants (`positions`) or by data.
+
+    None if the indexing can't be followed.
+    """
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     if spec["fn"] == "embedding":
         ids = spec.inputs[1].shape
@@ -60,7 +66,7 @@ def _expand_runs(runs: Sequence[tuple[int, int, int]]) -> list[int]:
 
 
 def _by_constants(spec: OpSpec, positions: list[list[int]]) -> tuple[Step, ...] | None:
-    """Steps of indexing by known positions, a list for each index tensor; None if they can't be followed."""
+    """Steps of indexing by known positions, one list per index tensor; None if they can't be followed."""
     x, y, dim = spec.inputs[0].shape, spec.outputs[0].shape, spec.get("dim")
     if not x:
         return (Reshape(y),) if prod(y) == 1 else None
@@ -95,7 +101,8 @@ def pattern_of(positions: Sequence[int]) -> Pattern | None:
 def _gather(x: Shape, y: Shape, index: Shape, axis: int, positions: Sequence[int]) -> tuple[Step, ...] | None:
     """Steps of `gather`, with equal or different indices per row; other axes are cut to the index's shape.
 
-    Where the op allows it, x and the index, whose shapes are given, broadcast to y along the other axes.
+    If the op allows it, x and the index, of the given shapes, broadcast to y along the other axes. None if ranks
+    differ, or there are more than LARGEST elements.
     """
     if len(index) != len(x) or len(y) != len(x):
         return None
@@ -130,7 +137,7 @@ def _broadcast(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[i
 
 
 def _index(x: Shape, y: Shape, axes: Sequence[int], positions: Sequence[Sequence[int]]) -> tuple[Step, ...]:
-    """Index several axes: merge them into one. As in NumPy, it comes first if other axes lie between them."""
+    """Index several axes: merge them into one. As in NumPy, the result comes first if other axes lie between them."""
     adjacent = list(axes) == list(range(axes[0], axes[0] + len(axes)))
     at = axes[0] if adjacent else 0
     kept = [i for i in range(len(x)) if i not in axes]

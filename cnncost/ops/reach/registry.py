@@ -1,4 +1,4 @@
-"""Reach rules: which input positions an output position of an op depends on. Looked up by the op's kind.
+"""Reach rules, looked up by an op's kind: which input positions each output position depends on.
 
     @reach("my_lib::smooth")
     def smooth(spec: OpSpec) -> Reach | None:
@@ -6,7 +6,7 @@
         axis, size = len(spec.inputs[0].shape) - 1, spec.inputs[0].shape[-1]
         return routes(Route(0, (sliding(axis, size, size, kernel=3, padding=1),)))
 
-A rule returns for each output its `Route`s from the inputs: short lists of steps that turn the input's axes
+For each output, a rule returns its `Route`s from the inputs: short lists of steps that turn the input's axes
 into the output's. An output depends on everything that its routes reach. A rule that can't tell returns
 None; everything that depends on the op is then reported as unknown.
 """
@@ -40,10 +40,10 @@ class Pattern(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The axis gets `len(sees)` positions; position j sees the inputs `sees[j]` (empty: nothing, as for padding).
+    """The axis gets `len(sees)` positions; position j sees the inputs `sees[j]` (empty: nothing, as in padding).
 
-    `pattern` is `sees` far from borders; None if it isn't periodic. `slides` marks axes that are spatial for the op: it
-    combines neighbours along them. `grows`: the window grows with the axis.
+    `pattern` describes `sees` far from borders; None if it isn't periodic. `slides`: the axis is spatial for the op,
+    which combines neighbors along it. `grows`: the window grows with the axis.
     """
 
     axis: int
@@ -54,14 +54,14 @@ class Window(NamedTuple):
 
 
 class All(NamedTuple):
-    """The axis is reduced to one position that sees all. `slides`: the op attends or recurs along it."""
+    """The axis is reduced to one position that sees all of it. `slides`: the op attends or recurs along it."""
 
     axis: int
     slides: bool = False
 
 
 class Spread(NamedTuple):
-    """An axis of one position is expanded to `size` positions that see the same."""
+    """An axis of one position is expanded to `size` positions that all see what it sees."""
 
     axis: int
     size: int
@@ -104,7 +104,7 @@ def shape_after(shape: Shape, steps: Sequence[Step]) -> Shape:
 
 
 def applies(step: Step, shape: Shape) -> bool:
-    """True if a step can be taken from a shape."""
+    """True if a step can be applied to a shape."""
     match step:
         case Reshape():
             return prod(step.shape) == prod(shape)
@@ -115,7 +115,7 @@ def applies(step: Step, shape: Shape) -> bool:
         case Window():
             if not 0 <= step.axis < len(shape):
                 return False
-            axis = range(shape[step.axis])  # positions are sorted, so that the first and the last suffice
+            axis = range(shape[step.axis])  # positions are sorted: checking the first and the last is enough
             return all(position in axis for sees in step.sees for position in (*sees[:1], *sees[-1:]))
         case All() | DataDependentIndex():
             return 0 <= step.axis < len(shape)
@@ -131,10 +131,11 @@ class Route(NamedTuple):
 class Output(NamedTuple):
     """The dependencies of an output: everything that its routes reach.
 
-    `joined` is the axis along which the routes are concatenated, as in `cat`, and `sizes` the length of each along it.
-    An output without routes is a constant. Otherwise each input needs a route, unless it is in `ignored` (overwritten
-    data): if the model's input reaches an input without a route, the output is reported as unknown. `constants` are
-    inputs whose values the rule has read: if they depend on the model's inputs, the result depends on tensor data.
+    `joined` is the axis along which the routes' results are concatenated, as in `cat`, and `sizes` has the length of
+    each along it. An output without routes is a constant. Otherwise each input needs a route, unless it is in `ignored`
+    (such as overwritten data): if the model's input reaches an input without a route, the output is reported as
+    unknown. `constants` are inputs whose values the rule uses: if they depend on the model's inputs, the result depends
+    on tensor data.
     """
 
     routes: tuple[Route, ...]
@@ -178,7 +179,7 @@ def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
     def register(function: Rule) -> Rule:
         for kind in kinds:
             if (kind in _RULES or kind in REACHES) and not replace:
-                raise ValueError(f"reach({kind!r}): the kind has a rule already; pass replace=True to take its place")
+                raise ValueError(f"reach({kind!r}): the kind already has a rule; pass replace=True to replace it")
             _RULES[kind] = function
         _REACHES.clear()  # results of the replaced rule
         return function
@@ -192,7 +193,7 @@ def reach_of(spec: OpSpec) -> Reach | None:
     None if there is no rule, it can't tell, or the spec contradicts the declaration of its kind.
 
     Raises:
-        RuleError: a rule fails, or the declared one does not exist.
+        RuleError: the rule fails, or the declared one does not exist.
     """
     try:
         return _REACHES[spec]
@@ -205,7 +206,7 @@ def reach_of(spec: OpSpec) -> Reach | None:
 
 
 def _rule_of(kind: str) -> Rule | None:
-    """Return the registered rule of a kind, else the declared one, imported if given by name; None without either."""
+    """Return the registered rule of a kind, or else the declared one, imported if given by name; None if neither."""
     if (function := _RULES.get(kind)) is None and (declared := REACHES.get(kind)) is not None:
         if isinstance(declared, str):
             module, _, name = declared.partition(".")
@@ -227,7 +228,7 @@ def _call_rule(function: Rule, spec: OpSpec) -> Reach | None:
     except Exception as error:
         shapes = ", ".join("x".join(map(str, t.shape)) or "a scalar" for t in spec.inputs)
         raise RuleError(
-            f"reach rule {spec.kind!r}: it failed on inputs {shapes}: {type(error).__name__}: {error}"
+            f"reach rule {spec.kind!r} failed on inputs {shapes}: {type(error).__name__}: {error}"
         ) from error
 
 

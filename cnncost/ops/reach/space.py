@@ -59,14 +59,14 @@ def conv(spec: OpSpec) -> Reach | None:
 
 
 def _padding(padding: str | tuple[int, ...], axis: int, total: int) -> int:
-    """Padding before the first position. For `same`, torch halves the total, and an odd one is longer at the end."""
+    """Padding before the first position. For `same`, it is half of the total, rounded down, as in torch."""
     if isinstance(padding, str):
         return total // 2 if padding == "same" else 0
     return padding[axis]
 
 
 def pool(spec: OpSpec) -> Reach | None:
-    """A window along each spatial axis, for all functions; unknown for fractional pooling, whose windows are random."""
+    """A window along each spatial axis; None (unknown) for fractional pooling, whose windows are random."""
     if spec["stride"] is None:
         return None
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
@@ -80,14 +80,14 @@ def pool(spec: OpSpec) -> Reach | None:
 
 
 def adaptive_pool(spec: OpSpec) -> Reach:
-    """Windows that follow from the input and output sizes; a single one sees all."""
+    """Windows that follow from the input and output sizes; a single window sees all."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     axes = range(len(x) - spec["axes"], len(x))
     return alike(spec, [Route(0, tuple(windows.adaptive(axis, x[axis], y[axis]) for axis in axes))])
 
 
 def resize(spec: OpSpec) -> Reach:
-    """The taps of the interpolation, also those of weight zero. Attributes: mode, antialias, axes, align, scales."""
+    """The taps of the interpolation, including those of weight 0. Attributes: mode, antialias, axes, align, scales."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     first = len(x) - spec["axes"]
     scales = spec.get("scales") or (None,) * spec["axes"]
@@ -104,7 +104,7 @@ def resize(spec: OpSpec) -> Reach:
 def unfold_steps(
     shape: Shape, axis: int, count: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> tuple[Step, ...]:
-    """Split an axis into two: the positions of the window, and the positions within it."""
+    """Split an axis into two: the windows, and the positions within each."""
     sees, taps = [], tuple((a * dilation - padding,) for a in range(kernel))
     for i in range(count):
         for a in range(kernel):
@@ -137,9 +137,9 @@ def trace(spec: OpSpec) -> Reach:
 
 
 def scatter(spec: OpSpec) -> Reach | None:
-    """Folding: (N,)C·k·k,L to (N,)C,H,W, where overlapping windows are summed; other scatters depend on tensor data.
+    """Folding: (N,)C·k·k,L to (N,)C,H,W, which sums overlapping windows; None for other scatters: they depend on data.
 
-    Attributes: kernel_size, stride, padding, dilation, of both axes, if it folds.
+    Attributes: kernel_size, stride, padding, dilation of both axes, only for folding.
     """
     if spec.get("kernel_size") is None:
         return None

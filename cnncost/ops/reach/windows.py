@@ -1,7 +1,7 @@
 """Windows along one axis: the positions that each output sees, at the borders and far from them.
 
 For the geometry see Dumoulin & Visin 2016, A guide to convolution arithmetic. Interpolation follows torch's kernels,
-in single precision where they use it.
+including their single-precision arithmetic.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def transposed(axis: int, size: int, out: int, kernel: int, stride: int, padding
 
 @cache
 def adaptive(axis: int, size: int, out: int) -> Step:
-    """Window i of `out` is [⌊i·size/out⌋, ⌈(i+1)·size/out⌉); a single one sees all."""
+    """Window i of `out` is [⌊i·size/out⌋, ⌈(i+1)·size/out⌉); a single window sees all."""
     if out == 1:
         return All(axis, slides=True)
     sees = tuple(range(i * size // out, -(-(i + 1) * size // out)) for i in range(out))
@@ -67,7 +67,7 @@ def gather_window(axis: int, positions: Sequence[int | None], pattern: Pattern |
 
 
 def affine_window(axis: int, positions: Sequence[int | None], offset: int, step: int = 1) -> Window:
-    """Like `gather_window`; far from borders output j is input step·j + offset."""
+    """Like `gather_window`; far from borders, output j is input step·j + offset."""
     return gather_window(axis, positions, Pattern(1, step, ((offset,),)))
 
 
@@ -99,9 +99,9 @@ def resized(
 ) -> Window:  # fmt: skip
     """Window of an interpolation: nearest, nearest_exact, linear or cubic; `scale`: the requested factor, if any.
 
-    Kernels compute positions in single precision, and those of `double` numbers in double precision.
+    Kernels compute positions in single precision, for `double` tensors in double precision.
     """
-    if size == out and (kind != "cubic" or antialias):  # torch copies the input then
+    if size == out and (kind != "cubic" or antialias):  # then torch copies the input
         return Window(axis, tuple(range(j, j + 1) for j in range(out)), Pattern(1, 1, ((0,),)), slides=True)
     if kind == "nearest" and out == 2 * size:  # torch then uses 2, even if another factor was requested
         scale = None
@@ -125,7 +125,7 @@ def _ratio(size: int, out: int, kind: str, align: bool, scale: float | None) -> 
 
 
 def _taps(j: int, step: float | Fraction, kind: str, align: bool, rounding: Rounding | None) -> Iterable[int]:
-    """Return the inputs that output j is computed from, with the kernel's rounding; None: exactly."""
+    """Return the inputs that output j is computed from, rounded as in the kernel; exact if `rounding` is None."""
     rounded: Callable[[float | Fraction], float | Fraction] = rounding or _exact
     half = 0.5 if rounding else Fraction(1, 2)
     if kind == "nearest":
@@ -148,7 +148,7 @@ def _antialias_taps(
 ) -> Positions:
     """Return the taps of an antialiasing filter, which widens as the image shrinks.
 
-    With `size`, they are clipped and rounded as in torch's kernels; without, exact and far from borders.
+    With `size`, they are clipped, and rounded as in torch's kernels; without it, exact and far from borders.
     """
     support = 2 if kind == "cubic" else 1
     if size is None:

@@ -1,8 +1,8 @@
 """Memory allocated while a Graph runs, from the live ranges of its storages.
 
-Live ranges are those of eager Python: a storage dies when nothing refers to it any more, tensors saved by autograd for
-backward included. Memory that a kernel allocates and frees while it runs (its workspace) is not a tensor and not
-counted here. "Allocated" has the allocators' meaning: bytes of live blocks, not memory reserved for later ones.
+Live ranges are those of eager mode: a storage dies when nothing refers to it any more, including autograd, which saves
+tensors for backward. Memory that a kernel allocates and frees while it runs (its workspace) is not a tensor and not
+counted here. "Allocated" means what it means for allocators: bytes of live blocks, not memory reserved for later ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _USE_OF = {
     "state": "optimizer state",
     "elsewhere": "temporaries",  # on another device than the model, with no bytes here
 }  # fmt: skip
-"""By a storage's use in the Graph; the lifetime of an activation decides (`_use`)."""
+"""Use of memory by a storage's use in the Graph; for activations, the lifetime decides (`_use`)."""
 
 
 class Holder(NamedTuple):
@@ -41,11 +41,11 @@ class Peak:
     """The moment at which most bytes are alive.
 
     Attributes:
-        nbytes: bytes alive while the node runs: its inputs, its outputs, and everything else.
+        nbytes: bytes alive while the node runs, including its inputs, outputs and temporary bytes.
         node: index of the node; None if there are no nodes.
         op, path, phase: the op, the module that it is attributed to, and the phase.
         by_use: bytes for each of `USES`; they add up to `nbytes`.
-        holders: by module and use, most bytes first; they add up to `nbytes`.
+        holders: bytes by module and use, most bytes first; they add up to `nbytes`.
     """
 
     nbytes: int
@@ -62,7 +62,7 @@ class Peak:
 
 
 class CallBytes(NamedTuple):
-    """Bytes that a call's own ops allocated in forward, and those of them that outlive forward."""
+    """Bytes that a call's own ops allocated in forward, and how many of these outlive forward."""
 
     allocated: int
     saved: int
@@ -71,7 +71,7 @@ class CallBytes(NamedTuple):
 class Tensors(NamedTuple):
     """Bytes with the same module, use and live range: from node `born` to node `died`, both included.
 
-    `born` is None if they exist before the first node, `died` if they outlive the run.
+    `born` is None if they exist before the first node, `died` is None if they outlive the run.
     """
 
     path: str
@@ -86,9 +86,9 @@ class Memory:
     """Bytes of a run.
 
     Attributes:
-        by_use: total over all storages of each use except temporaries: parameters, gradients, and so on.
+        by_use: bytes of all storages of each use except temporaries: parameters, gradients, and so on.
         peak: the moment at which most bytes are alive.
-        ideal_peak: the peak if every tensor died after its last use, as a compiler can arrange.
+        ideal_peak: the peak if activations and temporaries were freed after their last use, as a compiler could do.
         timeline: bytes alive while each node runs.
         phases: index of each phase's first node.
         by_call: bytes that each call's own ops allocated, in forward.
@@ -111,7 +111,7 @@ class Memory:
         return f"<Memory: peak {mark}{self.peak.nbytes:,} bytes, ideal {mark}{self.ideal_peak:,} bytes>"
 
     def curves(self, graph: Graph) -> dict[str, tuple[int, ...]]:
-        """The timeline of each use; they add up to `timeline`. `graph` is the one passed to `memory`."""
+        """Return a timeline for each use; they add up to `timeline`. `graph` is the one passed to `memory`."""
         deaths = [storage.died for storage in graph.storages]
         scratch = _scratch(graph)
         return {
@@ -147,8 +147,8 @@ def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:
 
     Args:
         graph: recorded from a forward pass or a training step.
-        block: size that the allocator rounds up to: 512 for CUDA's, 1 for no rounding.
-        device: for a model on several devices, the index of the one to compute; None: the sum over all.
+        block: the allocator rounds sizes up to a multiple of this: 512 for CUDA's, 1 for no rounding.
+        device: for a model on several devices, the index of the device to include; None: the sum over all.
     """
     included = _included(graph, device)
     allocated = [
@@ -182,7 +182,7 @@ def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:
 
 
 def _unseen(graph: Graph) -> tuple[str, ...]:
-    """Return the names of the ops whose temporaries are unknown, including all ops without a rule."""
+    """Return the names of the ops whose temporaries are unknown, including all ops that no rule counts."""
     specs = {id(spec) for spec in graph.specs if not scratch_is_known(spec) or cost_of(spec) is None}
     return tuple(sorted({node.name for node in graph.nodes if id(node.spec) in specs})) if specs else ()
 
@@ -243,7 +243,7 @@ def _use(storage: Storage, forward_end: int) -> str:
 
 
 def _last_uses(graph: Graph) -> list[int | None]:
-    """Return for each storage the last node that reads or writes it: its earliest possible death. None: it is kept."""
+    """Return for each storage the last node that uses it, after which it could be freed; None if it never is."""
     last: dict[int, int] = {}
     storage_of = [value.storage for value in graph.values]
     for i, node in enumerate(graph.nodes):

@@ -19,7 +19,7 @@ def without_fused(graph: Graph, sizes: list[int]) -> list[int]:
 
 
 def fused_scratch(graph: Graph) -> dict[int, int]:
-    """Return, by node index, the bytes that a kernel holds there, without those of its results so far.
+    """Return, by node index, the bytes that a kernel holds there, without the results that it has written so far.
 
     Results that outlive the kernel are counted as storages.
     """
@@ -41,8 +41,8 @@ def fused_scratch(graph: Graph) -> dict[int, int]:
 def _spread(moments: tuple[int, ...], count: int) -> list[int]:
     """Assign the bytes at a kernel's successive moments to `count` nodes, in order.
 
-    Each moment gets at least one node, so that the peak is kept and the bytes at each node are one polynomial in the
-    sizes, as laws need, not a maximum of several. If there are too few nodes, all get the maximum.
+    Each moment gets at least one node, so the peak is preserved, and the bytes at each node are one polynomial in the
+    sizes, as laws require, not a maximum of several. If there are too few nodes, each gets the maximum.
     """
     if count < len(moments):
         return [max(moments)] * count

@@ -1,7 +1,8 @@
-"""Ops whose memory is counted only roughly.
+"""Ops whose memory is only counted approximately.
 
-Sparse tensors share indices and values with those they are converted from, and these are counted twice. Conversions,
-coalescing, and sums and products of two sparse tensors allocate indices while they run, which are not counted.
+Sparse tensors share indices and values with the tensors that they are converted from, and both are counted.
+Conversions, coalescing, and sums and products of two sparse tensors allocate indices while they run, which are not
+counted.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ _CONVERSIONS = frozenset(f"aten._to_sparse_{layout}" for layout in ("csr", "csc"
 _KINDS = frozenset({"sparse::reduce", "sparse::extremes"})
 """Kinds of ops that allocate indices while they run, such as coalescing."""
 _PRODUCTS = ("aten.prod", "aten.cumprod")
-"""Beginnings of the names of ops whose backward divides by the elements, and takes another path if one is zero."""
+"""Name prefixes of ops whose backward divides by the elements, and takes another path if one is zero."""
 _COMBINING = ("aten.add", "aten.sub", "aten.mul")
-"""Beginnings of the names of elementwise ops whose result has the indices of both operands, or those in common."""
+"""Name prefixes of elementwise ops whose result has the indices of either operand, or those that both have."""
 
 
 def inexact_ops(ops: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Return the names of ops with inexact memory, sorted.
+    """Return the names of the ops whose memory is inexact, sorted.
 
     Args:
         ops: pairs of an op's name and its kind.
@@ -31,7 +32,7 @@ def inexact_ops(ops: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def zero_sensitive_ops(graph: Graph) -> tuple[str, ...]:
-    """Return the names of a training step's ops whose backward needs more memory for values with zeros, sorted."""
+    """Return the names of a training step's ops whose backward needs more memory if an element is zero, sorted."""
     names = {node.name for node in graph.nodes if node.name.startswith(_PRODUCTS) and node.spec.inputs[0].floating}
     return tuple(sorted(names))
 

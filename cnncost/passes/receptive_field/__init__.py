@@ -1,9 +1,9 @@
 """Receptive fields: which input positions each unit of each layer depends on, over all paths of the Graph.
 
-Dependencies are those of the function in eval mode: batch norm with running statistics is elementwise, dropout is the
-identity; normalisation over space, softmax over space, attention and linear layers over space see all positions.
-A zero weight still counts as a dependency. Reference: Araujo, Norris, Sim 2019, Computing Receptive Fields of
-Convolutional Neural Networks, for the recurrence on chains; here hulls are propagated exactly, borders included.
+Dependencies are those in eval mode: batch norm with running statistics is elementwise, dropout is the identity;
+normalization over space, softmax over space, attention and linear layers over space see all positions. A zero weight
+still counts as a dependency. Reference: Araujo, Norris, Sim 2019, Computing Receptive Fields of Convolutional Neural
+Networks, which has the recurrence for chains; here hulls are propagated exactly, borders included.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class ReceptiveFields:
 
         Args:
             call: index of the module call.
-            image: index of the input; by default the first that the layer sees.
-            unit: also compute the box that this unit sees.
+            image: index of the input; by default the first image that the layer sees.
+            unit: a unit whose box is computed, too.
 
         Raises:
             CnncostError: `image` has no spatial axes, or the unit does not exist.
@@ -72,9 +72,9 @@ class ReceptiveFields:
         return field._replace(unit=tuple(unit), box=tuple(box(each, index) for each in by_axis))
 
     def boxes(self, call: int, image: int | None = None) -> tuple[Boxes | None, ...] | None:
-        """Return the boxes of all units, a table for each spatial axis of the input; None if none is seen.
+        """Return the boxes of all units, a table for each spatial axis of the input; None if the layer sees no image.
 
-        A table is None if nothing is seen along the axis, an op could not be followed, or the table is too large.
+        A table is None if nothing is seen along its axis, an op could not be followed, or the table is too large.
         """
         output, seen = self._output(call)
         chosen = self._image(image, seen)
@@ -102,7 +102,7 @@ class ReceptiveFields:
         return path, by_axis, Units(path, self.graph.values[output].shape, fields, along)
 
     def _output(self, call: int) -> tuple[int | None, Seen]:
-        """Return a call's first output that depends on an input axis, else its first output, with that one's fields."""
+        """Return a call's first output that depends on an input axis, or else its first output, and its fields."""
         outputs = self.graph.calls[call].outputs
         for value in outputs:
             if seen := self._seen.get(value):
@@ -110,9 +110,9 @@ class ReceptiveFields:
         return (outputs[0] if outputs else None), {}
 
     def _image(self, number: int | None, seen: Seen) -> Image | None:
-        """Return the image with this input index, by default the first that is seen.
+        """Return the image with this input index, by default the first that is seen; None if none is.
 
-        Raises CnncostError if that input has no spatial axes.
+        Raises CnncostError if the input with this index has no spatial axes.
         """
         if number is None:
             inputs = {key[0] for key in seen}
@@ -121,7 +121,7 @@ class ReceptiveFields:
             if image.number == number:
                 return image
         numbers = ", ".join(str(image.number) for image in self.images) or "none"
-        raise CnncostError(f"receptive field: input {number} has no spatial axes; inputs that have some: {numbers}")
+        raise CnncostError(f"receptive field: input {number} has no spatial axes; inputs with spatial axes: {numbers}")
 
 
 def receptive_fields(graph: Graph) -> ReceptiveFields:

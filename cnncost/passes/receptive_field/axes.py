@@ -2,7 +2,7 @@
 
 This tracks where axes go, not which positions each output sees: a softmax over rows, a linear layer over frequencies or
 a Fourier transform mixes all positions of an axis, but its output still has that axis, and a convolution may slide
-along it. A tensor's axis is a product of parts, and each part records the input axes that it comes from. Where several
+along it. A tensor's axis is a product of parts, and each part records the input axes that it comes from. If several
 input axes are mixed into one, as in a linear layer on a flattened map, the result is no longer tracked.
 """
 
@@ -46,7 +46,7 @@ class AxisTracker:
         axes: axes of the values that depend on inputs, by value id.
         slid: the input axes that ops slide along.
         inner: the input axes that are an inner part of an axis that ops slide along: W in a row of H·W tokens, but also
-            channels that a pixel shuffle has put between pixels.
+            channels that a pixel shuffle put between pixels.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -55,7 +55,7 @@ class AxisTracker:
         self.inner: set[Key] = set()
         self._channels: set[Key] = set()  # input axes that convolutions have summed over as channels
         self._lengths: dict[Key, int] = {}
-        self._picked: dict[int, tuple[Key, ...]] = {}  # by value id: axes of which it is one position
+        self._picked: dict[int, tuple[Key, ...]] = {}  # by value id: the axes of which it is one position
         for number, value in enumerate(graph.inputs):
             shape = graph.values[value].shape
             if not prod(shape):
@@ -103,13 +103,13 @@ class AxisTracker:
         """Exclude the axes that a convolution sums over as channels, unless an op slid along them before."""
         weight = spec.inputs[1].shape
         channel_axis = len(spec.inputs[0].shape) - len(weight) + 1
-        if axes is None or (weight[1] == 1 and spec["groups"] > 1):  # depthwise: channels stay apart
+        if axes is None or (weight[1] == 1 and spec["groups"] > 1):  # depthwise: channels aren't mixed
             return
         elsewhere = _keys(part for i, parts in enumerate(axes) if i != channel_axis for part in parts)
         self._channels |= _keys(axes[channel_axis]) - elsewhere - self.slid
 
     def _attend(self, spec: OpSpec, axes: Axes | None) -> None:
-        """Mark an axis that attends as slid: a softmax over an input axis that the tensor also has as another axis."""
+        """Mark attended input axes as slid: those along the softmax's axis that are also in another axis."""
         if axes is None or not spec.inputs[0].shape:
             return
         axis = spec["axis"] % len(axes)
@@ -117,7 +117,7 @@ class AxisTracker:
         self.slid |= (_keys(axes[axis]) & elsewhere) - self._channels
 
     def _unchanged(self, node: Node, shape: Shape) -> Axes | None:
-        """Return the axes after an op without a reach rule: those of its inputs if it keeps their number, else None."""
+        """Return the axes after an op without a reach rule: those of inputs with as many axes, if any, else None."""
         matching = [axes for value in node.inputs if (axes := self.axes.get(value)) and len(axes) == len(shape)]
         return _union([tuple(map(_windowed, axes, shape)) for axes in matching]) if matching else None
 
@@ -140,13 +140,13 @@ class AxisTracker:
         return self._stacked(union, output.joined, [self._picked.get(node.inputs[each.input], ()) for each in tracked])
 
     def _stacked(self, axes: Axes, axis: int, picked: list[tuple[Key, ...]]) -> Axes:
-        """Return the axes of stacked values: if they are single positions of an input axis, it is that axis again."""
+        """Return the axes of stacked values: if they were single positions of an input axis, they form it again."""
         elsewhere = _keys(part for parts in axes for part in parts)
         common = [key for key in picked[0] if all(key in keys for keys in picked) and key not in elsewhere]
         return _replaced(axes, axis, (Part(_size(axes[axis]), (common[-1],)),)) if common else axes
 
     def _picks(self, node: Node, output: Output | None) -> tuple[Key, ...]:
-        """Return the input axes of which an output is a single position: those of its inputs, and what it picks."""
+        """Return the input axes of which an output is a single position: its inputs' and those the op picks from."""
         picked = dict.fromkeys(key for value in node.inputs for key in self._picked.get(value, ()))
         for route in output.routes if output else ():
             if route.steps and isinstance(route.steps[-1], Reshape):
@@ -154,7 +154,7 @@ class AxisTracker:
         return tuple(picked)
 
     def _dropped(self, node: Node, route: Route) -> set[Key]:
-        """Return the input axes that were longer, are single positions before the route's last step, and gone after."""
+        """Return the input axes of which one position is left before the route's last step and which are gone after."""
         axes, shape = self.axes.get(node.inputs[route.input]), node.spec.inputs[route.input].shape
         if axes is None or not all(isinstance(step, (Window, Permute)) for step in route.steps[:-1]):
             return set()
@@ -167,7 +167,7 @@ class AxisTracker:
     def _after_route(self, axes: Axes, shape: Shape, route: Route, contracts: bool) -> Axes:
         """Return the axes after a route.
 
-        `contracts`: the op has several tracked inputs, so that an axis after `All` is a sum of products, and gone.
+        `contracts`: the op has several tracked inputs, so an axis reduced by `All` is summed over and gone.
         """
         for step in route.steps:
             if isinstance(step, (Window, All)) and step.slides:
@@ -195,7 +195,7 @@ def _keys(parts: Iterable[Part]) -> set[Key]:
 
 
 def _stepped(axes: Axes, shape: Shape, step: Step) -> tuple[Axes, Shape]:
-    """Return axes and shape after a step. An axis that `All` reduces keeps its parts, as a `Spread` may restore it."""
+    """Return axes and shape after a step. An axis reduced by `All` keeps its parts, since `Spread` may restore it."""
     match step:
         case Window() | DataDependentIndex():
             size = len(step.sees) if isinstance(step, Window) else step.size
@@ -243,7 +243,7 @@ def _windowed(axis: Axis, size: int) -> Axis:
 def _mixed(axis: Axis, size: int) -> Axis:
     """Return an axis after an op that mixes all of its positions.
 
-    If its size changes, it becomes one part, which has no keys if the axis had several.
+    If its size changes, it becomes one part, whose keys are lost unless all parts of the axis had the same keys.
     """
     if _size(axis) == size:
         return axis
@@ -255,7 +255,7 @@ def _mixed(axis: Axis, size: int) -> Axis:
 
 
 def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
-    """Distribute parts over the axes of a new shape. Where sizes don't divide, only those axes are blended."""
+    """Distribute parts over the axes of a new shape. If sizes don't divide, only those axes are blended."""
     divided = _divided([part for axis in axes for part in axis], new)
     if divided is not None:
         return tuple(divided)
@@ -274,7 +274,7 @@ def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
 
 
 def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
-    """Group consecutive parts into axes of these sizes, splitting parts where needed; None if sizes don't divide."""
+    """Group consecutive parts into axes of these sizes, splitting parts if needed; None if sizes don't divide."""
     remaining, axes = list(parts), []
     for size in sizes:
         axis: list[Part] = []
@@ -295,7 +295,7 @@ def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
 
 
 def _blended(parts: Sequence[Part], sizes: Shape) -> list[Axis]:
-    """Return axes of these sizes from parts that don't divide. They keep the parts' input axis if there is only one."""
+    """Return axes of these sizes from parts that don't divide. They keep the parts' keys if all have the same."""
     keys = {part.keys for part in parts if part.size > 1}
     common = keys.pop() if len(keys) == 1 else ()
     return [(Part(n, common, i == 0 and any(part.outer for part in parts)),) for i, n in enumerate(sizes)]
@@ -316,7 +316,7 @@ def _union(candidates: Sequence[Axes]) -> Axes:
 def _joined(a: Axis, b: Axis) -> Axis:
     """Return an axis with the keys of both: part by part if their parts have the same sizes.
 
-    Otherwise it has the parts of the axis with more keys, and its first part also those that only the other axis has.
+    Otherwise it has the parts of the axis with more keys; its first part also gets the keys that only the other has.
     """
     if len(_keys(b)) > len(_keys(a)):
         a, b = b, a

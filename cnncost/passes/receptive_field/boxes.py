@@ -11,15 +11,15 @@ from cnncost.passes.receptive_field.field import Extent, Field
 from cnncost.passes.receptive_field.units import Units, box
 
 MOST = 65536
-"""Most rows of a table; larger tables are left out."""
+"""Maximum number of rows of a table; larger tables are left out."""
 
 
 class Boxes(NamedTuple):
     """First and last input position along one axis, both included, by the index of the unit.
 
     Attributes:
-        along: axes of the units that the positions depend on, as indices into `Units.axes`; empty if all see the same.
-        spans: one (first, last) for each index along these axes, in row-major order; None where a unit sees nothing.
+        along: the axes of units along which positions differ, as indices into `Units.axes`; empty if all see the same.
+        spans: one (first, last) for each index along these axes, in row-major order; None for a unit that sees nothing.
     """
 
     along: tuple[int, ...]

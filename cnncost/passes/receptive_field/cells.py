@@ -16,7 +16,7 @@ Cells: TypeAlias = "list[Cell]"
 
 
 def hull(a: Cell, b: Cell) -> Cell:
-    """Return the smallest interval that contains both."""
+    """Return the smallest interval that contains both cells."""
     if a is None or a == b:
         return b
     if b is None:
@@ -38,7 +38,7 @@ def union(grids: Sequence[Cells]) -> Cells:
 
 
 def moved(cell: Cell, by: int) -> Cell:
-    """Return the hull shifted by `by` positions."""
+    """Return the cell shifted by `by` positions."""
     return None if cell is None else (cell[0] + by, cell[1] + by)
 
 
@@ -58,7 +58,9 @@ def regrouped(cells: Cells, dims: Sequence[int], axis: int, groups: Sequence[Seq
 
 def permuted(cells: Cells, dims: Sequence[int], order: Sequence[int]) -> Cells:
     """Return a grid whose axis i is axis `order[i]` of the old one."""
-    if [i for i in order if dims[i] > 1] == [i for i, n in enumerate(dims) if n > 1]:  # only axes of 1 change places
+    if [i for i in order if dims[i] > 1] == [
+        i for i, n in enumerate(dims) if n > 1
+    ]:  # only axes of size 1 change places
         return cells
     strides = [prod(dims[i + 1 :]) for i in range(len(dims))]
     return [

@@ -1,8 +1,8 @@
 """Exact fields: the positions that every element of a tensor sees along one axis of one of the model's inputs.
 
-A tensor's axes are products of factors: flattening a map of H·W positions gives an axis of the two factors H and W, so
-that a view can recover H and W. Along a factor, positions that see the same form a class, so a grid of cells over the
-classes of all factors gives what every element sees.
+A tensor's axes are products of factors: flattening an H×W map gives an axis with the two factors H and W, so that a
+view can recover H and W. Along a factor, positions that see the same input positions form a class, so a grid of cells
+over the classes of all factors says what every element sees.
 
 There are two grids: `exact`, clipped to the input; and that of `periodic`, a pattern that holds far from any border, on
 an input of any size. The pattern repeats along one factor, the growing factor: the outermost part of the input's axis,
@@ -23,7 +23,7 @@ from cnncost.passes.receptive_field.cells import Cells
 
 
 class Extent(Enum):
-    """Stands for a size, jump or start that is not a number."""
+    """A size, jump or start that is not a number."""
 
     GLOBAL = "global"
     """The whole input, whatever its size."""
@@ -66,7 +66,7 @@ class AxisFactor(NamedTuple):
     Attributes:
         size: number of positions.
         classes: number of classes of positions that see the same; 1 if all see the same.
-        table: class by position; None: position i is of class i, or of class 0 if there is only one.
+        table: class by position; None: position i has class i, or class 0 if there is only one class.
         grows: whether its size grows with the input's: it is the outermost part of the input's axis.
     """
 
@@ -86,7 +86,8 @@ class AxisFactor(NamedTuple):
 class Field:
     """The positions of one input axis that each element of a tensor sees.
 
-    `factors` lists the factors of all axes in order, `counts` the number of factors of each axis.
+    `factors` lists the factors of all axes in order, `counts` the number of factors of each axis. `exact` and
+    `periodic` are the two grids.
     """
 
     __slots__ = ("__dict__", "counts", "exact", "factors", "periodic")  # cached_property needs __dict__
@@ -106,7 +107,7 @@ class Field:
 
     @cached_property
     def periodic_dims(self) -> list[int]:
-        """Dimensions of the pattern's grid."""
+        """Dimensions of the pattern's grid; with period 1 if there is no pattern."""
         period = self.periodic.period if isinstance(self.periodic, PeriodicPattern) else 1
         return [period if factor.grows else factor.classes for factor in self.factors]
 
@@ -125,7 +126,7 @@ class Field:
 
     @cached_property
     def growing(self) -> int | None:
-        """Index of the growing factor in `factors`; None if there is none."""
+        """Index of the growing factor in `factors`; None if no factor grows."""
         return next((i for i, factor in enumerate(self.factors) if factor.grows), None)
 
     @property

@@ -26,7 +26,7 @@ def joined(fields: Sequence[Field]) -> Field:
     exact = union([piece.exact for piece in pieces])
     common = _common_period(pieces)
     if not isinstance(common, CommonPeriod):
-        if exact.count(exact[0]) == len(exact):  # as after squeeze and excite: all elements see the same
+        if exact.count(exact[0]) == len(exact):  # as after squeeze-and-excite: all elements see the same
             factors, exact = [factor._replace(classes=1, table=None) for factor in factors], exact[:1]
         return Field(tuple(factors), pieces[0].counts, exact, common)
     periodic = PeriodicPattern(
@@ -42,7 +42,7 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
         return _concatenated_along_growing(pieces, sizes, axis)
     with_one_factor = [_one_factor(piece, axis) for piece in fields_seen]
     own_factors = [piece.factors[piece.parts[axis].start] for piece in with_one_factor]
-    # `_aligned` expects equal shapes, and keeps a factor larger than 1: give this axis a dummy size of 2 in all fields
+    # `_aligned` expects equal shapes and keeps factors above 1, so this axis gets a dummy size of 2 in all fields
     aligned = _aligned([_with_size(piece, axis, 2) for piece in with_one_factor])
     index = aligned[0].parts[axis].start
     fields, factors = _with_common_classes(aligned, index)
@@ -59,7 +59,7 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
             for grid, factor in zip(_grids(fields, periodic), own_factors, strict=True)
         ]
         no_gaps = len(fields_seen) == len(pieces) > 2
-        if no_gaps and periodic.growing is None and (step := _step(grids, factors[index])):
+        if no_gaps and periodic.growing is None and (step := _constant_shift(grids, factors[index])):
             factors[index] = factors[index]._replace(grows=True)
             return compressed(Field(tuple(factors), fields[0].counts, exact, PeriodicPattern(1, step, grids[0])), index)
         periodic = PeriodicPattern(
@@ -68,10 +68,10 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
     return compressed(Field(tuple(factors), fields[0].counts, exact, periodic), index)
 
 
-def _step(grids: Sequence[Cells], factor: AxisFactor) -> int | None:
-    """Return by how much each of a row of single positions sees further than the one before it; None if it varies.
+def _constant_shift(grids: Sequence[Cells], factor: AxisFactor) -> int | None:
+    """Return the shift between what successive pieces of one position see; None if it varies, or pieces are longer.
 
-    Such are the positions of an axis that were processed one by one and stacked again.
+    It is constant if the positions of an axis were processed one by one and stacked again.
     """
     first, second = grids[0][0], grids[1][0]
     if first is None or second is None or not len(grids) == factor.size == factor.classes:
@@ -89,7 +89,7 @@ def _repeats_along(field: Field, axis: int) -> bool:
 
 
 def _concatenated_along_growing(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
-    """Concatenate along an axis that grows: pad each piece with positions that see nothing, then join."""
+    """Concatenate along an axis that grows: pad each piece with positions that see nothing, then join the pieces."""
     padded, start, whole = [], 0, sum(sizes)
     for piece, size in zip(pieces, sizes, strict=True):
         if piece is not None:
@@ -133,7 +133,7 @@ def _concatenated_grids(
 ) -> Cells:
     """Concatenate grids along an axis, with a row of None for each piece that sees nothing.
 
-    `classes` is the length of each grid along the axis, `inner` the number of cells behind each index of it.
+    `classes` has the length of each grid along the axis, `inner` is the number of cells per index along it.
     """
     outer = len(grids[0]) // (classes[0] * inner)
     cells: Cells = []
@@ -149,7 +149,7 @@ def _concatenated_grids(
 
 
 def _with_common_classes(fields: Sequence[Field], unchanged: int | None) -> tuple[list[Field], list[AxisFactor]]:
-    """Give all fields the same classes in each factor, except the one with the index `unchanged`.
+    """Give all fields the same classes in each factor, except in the factor with the index `unchanged`.
 
     Return the fields and the common factors.
     """
@@ -201,7 +201,7 @@ def _ends(sizes: Sizes) -> set[int]:
 
 
 def _refined(a: Sizes, b: Sizes) -> Sizes:
-    """Return the sizes of an axis divided at the points of both; they are only valid if `_divides` holds for both."""
+    """Return the factor sizes of an axis divided at the points of both; only valid if `_divides` holds for both."""
     ends = sorted(_ends(a) | _ends(b))
     return tuple(reversed([after // before for before, after in pairwise(ends)]))
 
@@ -228,7 +228,7 @@ def _split_axis(field: Field, axis: int, finer: Sizes, ones: int) -> Field:
     index = part.start + len(large) - 1
     for size in reversed(finer):
         if field.factors[index].size != size:
-            field = split(field, index, size)  # `index` is then that of the outer part
+            field = split(field, index, size)  # `index` is then the outer part's
         else:
             index -= 1
     return field
@@ -308,7 +308,7 @@ def _sees(periodic: PeriodicPattern) -> bool:
 
 
 def _grids(fields: Sequence[Field], common: CommonPeriod) -> list[Cells | None]:
-    """Return the patterns' grids over the common period; None for one that sees nothing while others do."""
+    """Return the patterns' grids over the common period; None for one that sees nothing, unless that is true of all."""
     grids = [
         _grid(field, common) if isinstance(field.periodic, PeriodicPattern) and _sees(field.periodic) else None
         for field in fields

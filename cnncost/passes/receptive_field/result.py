@@ -20,16 +20,16 @@ class ReceptiveField(NamedTuple):
         layer: path of the layer.
         input: index of the input among the model's inputs.
         input_size: its size along each spatial axis.
-        size: positions that a unit sees far from all borders, as if the input were unbounded; maximum over units.
+        size: positions that a unit sees far from all borders, as if the input were unbounded; the maximum over units.
             GLOBAL: the whole input, whatever its size. UNKNOWN: an op could not be followed.
         jump: input positions from one unit to the next (effective stride); a Fraction after upsampling.
-            UNKNOWN where there is no single number, as when paths with different jumps merge; `size` is then that of
-            the unit that sees most within this input.
+            UNKNOWN if there is no single number, for example if paths with different jumps merge; `size` is then that
+            of the unit that sees most.
         start: first position that unit 0 sees; negative in the padding.
         seen: the most positions that a unit sees of an input of this size.
         unit: the requested unit, by its index along the layer's own spatial axes; None if none was requested.
-        box: first and last input position that the unit sees, both included; None along an axis of which it
-            sees nothing, and if no unit was requested.
+        box: first and last input position that the unit sees along each axis, both included; None along an axis of
+            which it sees nothing. None if no unit was requested.
         notes: reasons for unknown values.
     """
 

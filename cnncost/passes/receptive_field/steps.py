@@ -18,7 +18,7 @@ def gather_pattern(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
     periodic, axis = field.periodic, field.growing
     assert isinstance(periodic, PeriodicPattern)
     assert axis is not None
-    laps = sorted({i // periodic.period for each in positions for i in each})  # the repetitions that are needed
+    laps = sorted({i // periodic.period for each in positions for i in each})  # the needed repetitions
     first = {lap: n * periodic.period for n, lap in enumerate(laps)}  # where each of them begins in the new grid
     dims = field.periodic_dims
     block = periodic.period * prod(dims[axis + 1 :])
@@ -80,7 +80,7 @@ def _one_cell_per_position(field: Field, index: int) -> Field:
 
 def _regrouping(factor: AxisFactor, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
     """Return the class of each position after windows, and for each class the old classes that it sees."""
-    if factor.classes == 1:  # class 0 sees what the old one does, class 1 nothing, as in the padding
+    if factor.classes == 1:  # class 0 sees what the old class does, class 1 nothing, as in padding
         table = tuple([0 if each else 1 for each in window.sees])
         return (table, [(0,), ()]) if 0 in table else ((0,) * len(table), [()])
     lookup = factor.lookup
@@ -99,7 +99,7 @@ def _pattern_after(field: Field, window: Window) -> Periodic:
         return periodic
     if pattern is None:
         return Broken("its positions are selected without a regular pattern")
-    laps = periodic.period // gcd(periodic.period, pattern.shift)  # repetitions until a period of the field ends, too
+    laps = periodic.period // gcd(periodic.period, pattern.shift)  # repetitions until both periods end
     period = pattern.period * laps
     positions = [
         [pattern.shift * (j // pattern.period) + t for t in pattern.taps[j % pattern.period]] for j in range(period)
@@ -175,7 +175,7 @@ def spread(field: Field, axis: int, size: int) -> Field:
     part = field.parts[axis]
     periodic = field.periodic
     if any(field.factors[i].grows for i in range(part.start, part.stop)) and isinstance(periodic, PeriodicPattern):
-        periodic = PeriodicPattern(1, 0, gather_pattern(field, [[0]]))  # nothing grows after that
+        periodic = PeriodicPattern(1, 0, gather_pattern(field, [[0]]))  # no factor grows any more
     spread_factors = (AxisFactor(size),) if size > 1 else ()
     counts = tuple(len(spread_factors) if i == axis else n for i, n in enumerate(field.counts))
     factors = (*field.factors[: part.start], *spread_factors, *field.factors[part.stop :])
@@ -284,7 +284,7 @@ def split(field: Field, index: int, inner: int) -> Field:
     field = expanded(field, index)
     periodic = field.periodic
     if factor.grows and isinstance(periodic, PeriodicPattern):
-        laps = periodic.period // gcd(periodic.period, inner)  # outer positions until a period ends, too
+        laps = periodic.period // gcd(periodic.period, inner)  # outer positions after which a period ends, too
         periodic = PeriodicPattern(
             laps,
             periodic.shift * (inner * laps // periodic.period),
@@ -296,7 +296,7 @@ def split(field: Field, index: int, inner: int) -> Field:
 
 
 def reshape(field: Field, shape: Shape) -> Field:
-    """Reshape in row-major order: distribute factors over new axes, splitting or merging them where needed.
+    """Reshape in row-major order: distribute factors over new axes, splitting or merging them if needed.
 
     Leading and trailing axes that both shapes have keep their factors: an image of one row stays on its own axis.
     """
@@ -308,7 +308,7 @@ def reshape(field: Field, shape: Shape) -> Field:
     low = field.parts[before].start if before < len(field.parts) else len(field.factors)
     end = len(field.factors) - sum(counts_after)
     flat, counts = Field(field.factors, (len(field.factors),), field.exact, field.periodic), []
-    # from the innermost axis on: its factors are those from `start` to `end`, and they lack the size `need`
+    # from the innermost axis outwards: its factors are those from `start` to `end`; a factor of `need` is missing
     for size in reversed(shape[before : len(shape) - after]):
         need, start = size, end
         while True:
@@ -340,7 +340,7 @@ def _common_ends(old: Shape, new: Shape) -> tuple[int, int]:
 
 
 def _cut(flat: Field, low: int, end: int, need: int) -> tuple[Field, int]:
-    """Split a factor of size `need` off before `end`, else merge those from `low` on. Also return how many it added."""
+    """Split a factor of size `need` off before `end`, or else merge those from `low` on; return how many were added."""
     factor = flat.factors[end - 1]
     if factor.size % need == 0:
         return split(flat, end - 1, need), 1

@@ -19,8 +19,8 @@ from cnncost.passes.receptive_field.walk import Lost
 class Units:
     """The units of a layer: positions along the axes that come from the image's, each combined over all other axes.
 
-    Where an axis was split (windows, space to depth), its outer part distinguishes units. `along` are axes that come
-    from the image's although everything was mixed along them: their units see the same but are still distinct.
+    If an axis was split (windows, space to depth), its outer part distinguishes units. `along` are axes that come from
+    the image's although everything was mixed along them: their units see the same but are still distinct.
 
     Attributes:
         axes: the output axes that distinguish units.
@@ -49,13 +49,11 @@ class Units:
         """Return the error message for a unit with the wrong number of indices."""
         indices = ",".join(map(str, unit)) or "none"
         if not self.sizes:
-            return (
-                f"expected no indices, as the layer has no spatial axis of its own, got {indices}; leave the unit out"
-            )
+            return f"expected no indices because the layer has no spatial axis of its own, got {indices}; omit the unit"
         units = "×".join(map(str, self.sizes))
         count, letters = len(self.sizes), ",".join("IJKLMN"[: len(self.sizes)])
         noun = "index" if count == 1 else "indices"
-        return f"expected {count} {noun}, as the layer has {units} units, got {indices}; give --unit {letters}"
+        return f"expected {count} {noun} because the layer has {units} units, got {indices}; give --unit {letters}"
 
     def index(self, unit: tuple[int, ...]) -> dict[int, int]:
         """Return a unit's index along each of `axes`. Raises CnncostError if the unit does not exist."""
@@ -65,7 +63,7 @@ class Units:
         for place, size in zip(unit, self.sizes, strict=True):
             if place not in range(size):
                 last = ", ".join(str(n - 1) for n in self.sizes)
-                raise CnncostError(f"{layer}: there is no unit {unit}; units go from 0 to ({last})")
+                raise CnncostError(f"{layer}: there is no unit {unit}; the last unit is ({last})")
         return dict(zip(self.axes, unit, strict=True))
 
 
@@ -121,7 +119,7 @@ def numbers(field: Field | Lost | None, inner: dict[int, list[tuple[int, int]]])
     if not isinstance(periodic, PeriodicPattern):
         return Numbers(GLOBAL, GLOBAL, GLOBAL, seen)
     if field.growing is None and len(set(filter(None, periodic.cells))) > 1:
-        reason = "its units see fixed positions, one further than the other"
+        reason = "its units see different fixed positions"
         return Numbers(_widest(periodic.cells), UNKNOWN, UNKNOWN, seen, reason)
     return Numbers(_widest(periodic.cells), _jump(field, periodic, inner), _start(field, periodic), seen)
 
@@ -133,9 +131,9 @@ def _widest(cells: Sequence[Cell]) -> int:
 def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
     """Return the step to the next unit along the input's axis.
 
-    The pattern counts steps of the growing factor, of which each is as many units long as the factors after it in the
-    axis have positions: the jump is smaller by that number. Factors that come from another axis of the image are left
-    out of it: in a row of H·W tokens, the jump along H is that from one image row to the next.
+    The pattern counts steps of the growing factor. Each is as many units long as the factors after it in the axis have
+    positions, so the jump is divided by that number. Factors from another axis of the image don't count: in a row of
+    H·W tokens, the jump along H is that from one image row to the next.
     """
     jump = Fraction(periodic.shift, periodic.period)
     if field.growing is not None:
@@ -146,7 +144,7 @@ def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[i
 
 
 def _start(field: Field, periodic: PeriodicPattern) -> Size:
-    """Return the first position that unit 0 sees."""
+    """Return the first position that unit 0 sees; UNKNOWN if it sees nothing."""
     fixed: dict[int, int] = {}
     if field.growing is not None:
         part = next(part for part in field.parts if part.start <= field.growing < part.stop)

@@ -25,13 +25,13 @@ class Lost(NamedTuple):
 
 
 _NAMES = {"after_write": "a write into a part of a tensor, through a view of it,"}
-"""Names to report for nodes that are not ops of the framework."""
+"""How to name, in notes, nodes that are not ops of the framework."""
 Seen: TypeAlias = "dict[Key, Field | Lost]"
 """A value's field by input axis, `Lost` after an op that could not be followed."""
 
 
 class Walk:
-    """One walk: `seen` has each value's fields; `fed` are the values that depend on any input of the model."""
+    """One walk. `seen` has each value's fields; `fed` are the values that depend on any input of the model."""
 
     def __init__(self, graph: Graph, keys: Iterable[Key], fed: Container[int]) -> None:
         self.graph = graph
@@ -54,7 +54,7 @@ class Walk:
             return
         reach = reach_of(node.spec)
         if mask is not None and node.spec.kind == "attention" and not any(v in self.fed for v in node.inputs[3:]):
-            reach = attention(node.spec, mask)  # a mask that inputs give or decide is another one in other runs
+            reach = attention(node.spec, mask)  # a mask that depends on inputs would differ in other runs
         for index, value in enumerate(node.outputs):
             output = reach[index] if reach is not None and index < len(reach) else None
             if output is not None and any(node.inputs[i] in self.fed for i in output.constants):
@@ -79,7 +79,7 @@ class Walk:
         if not fields or len(pieces) == 1:
             return fields[0] if fields else None
         if output.joined is not None:
-            parts = [piece for piece in pieces if not isinstance(piece, Lost)]  # all pieces; tells mypy their types
+            parts = [piece for piece in pieces if not isinstance(piece, Lost)]  # drops none; for mypy
             return concatenated(parts, output.sizes, output.joined)
         return joined(fields)
 
@@ -105,7 +105,7 @@ class Walk:
 
 
 def _unrouted(inputs: Sequence[Field | Lost | None], output: Output) -> bool:
-    """True if an input that sees something has no route, so that the rule doesn't cover it."""
+    """True if an input that sees something has no route: the rule doesn't cover it."""
     routed = {route.input for route in output.routes} | set(output.ignored)
     return any(field is not None and i not in routed for i, field in enumerate(inputs))
 

@@ -1,9 +1,9 @@
-"""Multiply-accumulates if attention skips masked pairs of queries and keys; a figure next to the dense count.
+"""Multiply-accumulates if attention skips masked query-key pairs; a figure next to the dense count.
 
-A block-sparse kernel computes scores, and everything derived from them, only for visible pairs of a query and a key;
-with tiles, it computes every tile that has a visible pair in full. Projections are not reduced. An op with an unknown
-mask counts in full: an upper bound. So does attention written by hand, as products of activations, where a mask may
-have been applied in between (`by_hand`).
+A block-sparse kernel computes scores, and everything derived from them, only for visible query-key pairs; with tiles,
+it computes every tile that contains a visible pair in full. Projections are not reduced. An op with an unknown mask
+counts in full: an upper bound. So does attention written by hand as two products of activations, if a mask may have
+been applied between them (`by_hand`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KINDS = frozenset({"attention", "attention_backward", "mha", "encoder_layer"})
 _SCORED = frozenset({
     "scores", "weighted values", "scores, gradients of queries and keys", "gradients of weights and values",
 })  # fmt: skip
-"""Labels of the terms whose items belong to pairs of a query and a key."""
+"""Labels of the terms whose items belong to query-key pairs."""
 
 
 class UnmaskedMacs(NamedTuple):
@@ -38,11 +38,11 @@ NOTHING = UnmaskedMacs(0, False)
 
 
 def unmasked(graph: Graph, tile: Tile | None = None) -> dict[tuple[Phase, int], UnmaskedMacs]:
-    """Return the MACs of each module call's own ops without masked pairs, by phase and call index, where not zero.
+    """Return the MACs of each module call's own ops without masked pairs, by phase and call index, unless zero.
 
     Args:
         graph: a Graph with its recorded masks.
-        tile: numbers of queries and keys of a block that is computed in full; None: single pairs.
+        tile: numbers of queries and keys in a block that is computed in full; None: single pairs.
     """
     by_call: dict[tuple[Phase, int], UnmaskedMacs] = {}
     masks, bounded = dict(graph.masks), by_hand(graph)

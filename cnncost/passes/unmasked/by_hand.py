@@ -1,9 +1,9 @@
 """Find attention written by hand: two products of activations with an op between them that may apply a mask.
 
 Between the scores and the weighted sum, models apply masks in many ways: they add minus infinity before a softmax,
-overwrite scores, multiply weights by zeros. Which pairs remain is unknown here, only that there may be fewer: the
-products are reported, and their count is an upper bound. A value is followed from the first product to the second
-through ops that compute elementwise or move elements, and through linear layers and convolutions, but not a norm.
+overwrite scores, multiply weights by zeros. Which pairs remain is unknown here, only that there may be fewer, so the
+products found are those whose count is an upper bound. A value is followed from the first product to the second through
+ops that compute elementwise or move elements, and through linear layers and convolutions, but not through a norm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CARRIERS = frozenset({"pointwise", "dropout", "layout", "softmax", "scatter", "
 _ADDS = frozenset({"add", "add_scaled", "sub", "rsub", "addcmul", "addcdiv", "multiply_add", "logaddexp", "logaddexp2"})
 """Elementwise functions that add a tensor."""
 _KEEPS_SCORES = frozenset({"mul", "div", "neg", "add", "add_scaled", "sub", "rsub", "positive"})
-"""Functions of one tensor, some with a number, that don't turn scores into weights; all others count as a kind of
+"""Functions of one tensor, or a tensor and a number, that don't turn scores into weights; all others count as a kind of
 softmax (exp, sigmoid, relu)."""
 
 
@@ -29,7 +29,7 @@ class Trail(NamedTuple):
         products: the product nodes.
         added: a tensor was added, which is a mask if the result becomes weights.
         cut: elements were overwritten, or multiplied by something that may be zero.
-        weighed: a softmax or an elementwise function turned it into weights.
+        weighed: a softmax or an elementwise function turned the value into weights.
     """
 
     products: frozenset[int]
@@ -44,7 +44,7 @@ class Trail(NamedTuple):
 
 
 def by_hand(graph: Graph) -> set[int]:
-    """Return the nodes of forward and backward that are products of hand-written attention with maybe masked scores.
+    """Return the nodes of forward and backward that are products of hand-written attention whose scores may be masked.
 
     Backward products can't be matched to forward ones, so all backward products of a call whose forward has such
     attention are included.
@@ -73,7 +73,7 @@ def by_hand(graph: Graph) -> set[int]:
 
 
 def _next_trail(graph: Graph, node: Node, trails: list[Trail], operands: list[int]) -> Trail:
-    """Return the trail of an op's outputs. `operands`: its inputs without a trail that are not parameters."""
+    """Return the trail of an op's outputs. `operands`: its inputs without a trail, except parameters."""
     kind, function = node.spec.kind, node.spec["fn"] if node.spec.kind == "pointwise" else None
     shapes = [graph.values[i].type.shape for i in operands if graph.values[i].type.numel > 1]
     adds = function in _ADDS
@@ -125,7 +125,7 @@ class _Weights:
     """Values that depend on parameters and not on inputs: a product with one of them does not compute scores.
 
     Attributes:
-        pure: parameters and parts of them; their elements are finite, so that adding one does not mask.
+        pure: parameters and parts of parameters; their elements are finite, so adding one does not mask.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -138,7 +138,7 @@ class _Weights:
         self._fixed = roles["buffer"] | roles["constant"]  # and the values computed from these alone
 
     def has(self, node: Node) -> bool:
-        """True if an op has a value that depends on parameters as input."""
+        """True if an input of the op depends on parameters, but not on the model's inputs."""
         return not self._from_parameters.isdisjoint(node.inputs)
 
     def follow(self, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""Compact forms of the page's data: large ints as strings, strings by index, curves and spans run-length encoded."""
+"""Compact encodings of the page's data: large ints as strings, strings by index, curves and spans as runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 Json: TypeAlias = Any
-"""Plain data: dicts, lists, texts, numbers, booleans, None."""
+"""Plain data: dicts, lists, strings, numbers, booleans, None."""
 _EXACT = 2**53 - 1
 """JavaScript's Number.MAX_SAFE_INTEGER: larger ints lose digits in its floating-point numbers."""
 

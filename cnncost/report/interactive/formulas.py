@@ -1,4 +1,4 @@
-"""Encodes the ops that each row's module runs itself, with their formulas; equal ops are written once."""
+"""Encodes the ops that each row's module runs itself, with their formulas; equal ops are encoded once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnncost.report.signatures import Signatures
 def encode(graph: Graph, tree: Sequence[TreeItem]) -> Json:
     """Return the distinct `ops` with their formulas, the `runs` of each row, and the `rules` of the kinds.
 
-    `runs` has a list of [index of the op, how often it ran] by row, `rules` the docstring's first line by kind.
+    `runs` has, by row, a list of [index of the op, how often it ran]; `rules` has, by kind, the rule's formula.
     """
     signatures = Signatures(graph)
     by_path: dict[str, dict[tuple[object, str], list[int]]] = {}

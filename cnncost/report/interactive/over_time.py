@@ -1,4 +1,4 @@
-"""Memory over the course of a run: bytes by use at each node, and the modules that hold them."""
+"""Encodes memory over the course of a run for the page: bytes by use at each node, and the modules that hold them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnncost.report.memory import require_whole_forward
 
 
 def encode(report: ReportData, row_of: Mapping[str, int]) -> tuple[list[Json], str]:
-    """Encode the runs for the page's JavaScript; if there is none, the list is empty and the text says why."""
+    """Return (runs, ""), or ([], the reason in words) if the report has no recorded run or forward failed."""
     if report.graph is None:
         return [], "the report was read from a file, which does not hold the run; analyze the model itself"
     try:
@@ -39,12 +39,12 @@ def _run(name: str, memory: Memory, graph: Graph, row_of: Mapping[str, int]) -> 
         "use_names": list(USES),
         "uses": {use: changes(curves[use]) for use in USES if use in curves},
         "ops": dictionary(node.name for node in graph.nodes),
-        "rows": [row_of.get(path, 0) for path in paths],  # row 0 is the model: modules without a row count there
+        "rows": [row_of.get(path, 0) for path in paths],  # modules without a row count towards row 0, the model
         "held": {
             "row": [row_of.get(each.path.partition("#")[0], 0) for each in lifetimes],
             "use": [USES.index(each.use) for each in lifetimes],
             "bytes": [number(each.nbytes) for each in lifetimes],
-            # born before the run: -1; alive after the run: dies at the last node
+            # allocated before the run: -1; still alive after the run: the last node
             "born": [-1 if each.born is None else each.born for each in lifetimes],
             "died": [last if each.died is None else each.died for each in lifetimes],
         },

@@ -1,6 +1,7 @@
-"""Predicts the time of each row on every device.
+"""Predicts the time of each row on every built-in device.
 
-A profile is a multiset of distinct ops; rows that run the same ops equally often share one, and its prediction.
+A profile is a multiset of distinct ops. Rows that run the same ops equally often have the same profile, whose time is
+predicted once.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from cnncost.report.interactive.encoding import Json
 from cnncost.report.interactive.tables import TreeItem, parents
 
 _BOUNDS = {"compute": "c", "memory": "m", "launch": "l", "": "-"}
-"""The letter that stands for each bound in the page's data; `-`: the row takes no time."""
+"""Each bound's letter in the page's data; `-` for a profile that takes no time."""
 
 
 class Profiles:
-    """Assigns an index to each distinct profile: a set of (index of a distinct op, how often it runs)."""
+    """Numbers the distinct profiles of a graph, each a set of (index of a distinct op, how often it runs)."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -40,13 +41,13 @@ class Profiles:
             if item.own or not item.children:
                 for path in item.paths:
                     counters[i].update(self._ops_by_path.get(path, {}))
-        # from the last row to row 1, so that a row is complete before it is added to its parent; row 0 has none
+        # backwards: a row is complete before it is added to its parent; row 0 has no parent
         for i, above in reversed([*enumerate(parents(level for _, level in tree))][1:]):
             counters[above].update(counters[i])
         return [self._profiles.setdefault(frozenset(each.items()), len(self._profiles)) for each in counters]
 
     def encode(self) -> tuple[Json, list[Json]]:
-        """Return the intensities (FLOP/byte) by profile, and the devices, each with seconds and bounds by profile."""
+        """Return the intensity (FLOP/byte) of each profile, and for each device the profiles' seconds and bounds."""
         profiles = [*self._profiles]
         devices = [self._times_on(device, profiles) for device in built_in().values()]
         return {"intensity": self._intensity_by_profile(profiles)}, devices
@@ -82,7 +83,7 @@ class Profiles:
 def _sum(profile: frozenset[tuple[int, int]], times: Sequence[OpTime | None]) -> Predicted:
     """Sum the times of a profile's ops; ops without a predicted time are left out."""
     seconds = dict.fromkeys(_BOUNDS, 0.0)
-    for op, n in sorted(profile):  # the order of a set may change, and with it the last digits of a sum of floats
+    for op, n in sorted(profile):  # a fixed order: the last digits of a sum of floats depend on it
         time = times[op]
         if time is not None:
             seconds[time.bound] += n * time.seconds

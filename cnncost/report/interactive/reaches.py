@@ -1,4 +1,4 @@
-"""Encodes the receptive field of each unit of each layer, for the page's viewer."""
+"""Encodes the receptive field of each unit of each layer for the page's viewer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnncost.report.interactive.tables import TreeItem
 def encode(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
     """Return (data, ""), or (None, the reason in words) if there are no receptive fields.
 
-    The data has the distinct fields, the index of the field of each row's first call, and the distinct tables of spans.
+    The data holds the distinct fields, the index of the field of each row's first call, and the distinct span tables.
     """
     if report.graph is None:
         return None, "the report was read from a file, which does not hold the run; analyze the model itself"
@@ -36,7 +36,7 @@ def encode(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
         units = list(receptive_fields.units(index).values())
         axes = [_table(each, tables) for each in receptive_fields.boxes(index) or ()]
         data = _field(field, units, axes)
-        field_index = index_of.setdefault(repr(data), len(fields))  # repr, as a dict can't be a key
+        field_index = index_of.setdefault(repr(data), len(fields))  # repr, because a dict can't be a key
         if field_index == len(fields):
             fields.append(data)
         field_of_path[report.graph.scopes[call.scope].path] = field_index
@@ -54,9 +54,9 @@ def _field(field: ReceptiveField, units: list[int], axes: list[Json]) -> Json:
 
 
 def _table(boxes: Boxes | None, tables: dict[tuple[tuple[int, int] | None, ...], int]) -> Json:
-    """Return the index of a table of spans, and the layer's spatial axes that the table is indexed by.
+    """Return the index of a span table and the layer's spatial axes that index it; None if there is no table.
 
-    A table that is not in `tables` is added.
+    A table that is not in `tables` is added to it.
     """
     if boxes is None:
         return None

@@ -1,4 +1,4 @@
-"""The interactive page of one model: its static document, and the data from which the page's JavaScript draws."""
+"""The interactive page of one model: its static document, and the data that the page's JavaScript draws."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from cnncost.report.interactive.tables import (
 )
 
 MOST_ROWS = 2000
-"""Row limit of the static tables, which a browser without scripts shows."""
+"""Maximum number of rows of each static table, shown by browsers without JavaScript."""
 _MOST_ROWS_IN_NOTEBOOK = 300
 _MOST_MODULES = 10_000
-"""A notebook stores its pages: a larger model's page has no JavaScript there."""
+"""In a notebook, which stores the pages it displays, the page of a model with more modules has no JavaScript."""
 SCHEMA = 1
-"""Version of the data's layout; increment it with each change."""
+"""Version of the data's layout; to be incremented with each change."""
 
 
 def interactive_page(report: ReportData, depth: int | None = None) -> Document:
-    """Return a report's interactive page; without scripts it looks like that of `page`."""
+    """Return a report's interactive page; without JavaScript it looks like `page`."""
     with gc_disabled():
         return replace(page(report, depth, max_rows=MOST_ROWS), page_data=_summary(report))
 
 
 def notebook_page(report: ReportData) -> Document:
-    """Return the page for a notebook: its static part is a shortened module tree; a large model's has no JavaScript."""
+    """Return the page for a notebook: a shortened module tree, made interactive unless the model is large."""
     plain = page(report, whole=False, max_rows=_MOST_ROWS_IN_NOTEBOOK)
     with gc_disabled():
         return plain if len(report.modules) > _MOST_MODULES else replace(plain, page_data=_summary(report))
@@ -61,7 +61,7 @@ def _summary(report: ReportData) -> Json:
     table_folded = encode(folded, wide, columns) if folded else None
     row_of = _rows(tree)
     data: Json = {
-        # "replaces": first headings of the static tables that scripts hide, as they draw the same rows
+        # "replaces": first headings of the static tables that JavaScript hides because it draws the same rows
         "schema": SCHEMA, "view": "summary", "replaces": ["module", "layer"],
         "title": heading.title(report), "inputs": heading.inputs(report),
         "batch": report.batch, "lower_bound": report.totals.lower_bound, "columns": column_data(columns),
@@ -87,7 +87,7 @@ def _summary(report: ReportData) -> Json:
 
 
 def _rows(tree: list[TreeItem]) -> dict[str, int]:
-    """Return each module's row by its path; for a module with children that has an `(own)` row, that row."""
+    """Return the index of each module's row by path: its `(own)` row if it has one."""
     rows: dict[str, int] = {}
     for i, (item, _) in enumerate(tree):
         if item.own or item.paths[0] not in rows:
@@ -96,6 +96,6 @@ def _rows(tree: list[TreeItem]) -> dict[str, int]:
 
 
 def _first(tree: list[TreeItem], folded: list[TreeItem]) -> list[int]:
-    """Return, for each row of the folded tree, the row of its first module in the whole tree."""
+    """Return, for each row of the folded tree, the index of its first module's row in the whole tree."""
     place = {(item.paths[0], item.own): i for i, (item, _) in enumerate(tree)}
     return [place[item.paths[0], item.own] for item, _ in folded]

@@ -1,4 +1,4 @@
-"""The module tree as tables by column: once with a row for every module, once with equal siblings folded."""
+"""The module tree as column-wise tables: one with a row for every module, one with equal siblings folded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cnncost.report.schema import SIZES, Look, changed, names, stored, total
 from cnncost.report.tree import by_module, windows_of
 
 _HIDDEN = frozenset({"path", "depth", "calls", "unknown", "mask_unknown"})
-"""Columns that are not shown: the row's name, the note after it, or the sign before a number says the same."""
+"""Columns not shown because the row's name, the note after it, or the mark before a number says the same."""
 _LAST = (
     "allocated", "saved", "receptive_field", "jump", "start", "kernel", "stride", "input_shape", "buffers", "status",
 )  # fmt: skip
@@ -36,12 +36,12 @@ class TreeItem(NamedTuple):
 
 
 class Widened(NamedTuple):
-    """A report with all optional columns, and its rows by the module's path.
+    """A report with all optional columns, and its rows by module path.
 
     Attributes:
         report: the report.
-        modules: each module including its descendants.
-        layers: each module's calls without its descendants.
+        modules: each module's row, including its descendants.
+        layers: the rows of each module's calls, excluding its descendants.
     """
 
     report: ReportData
@@ -64,7 +64,7 @@ def widened(report: ReportData) -> Widened:
 
 
 def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
-    """Return the rows of the tree, parents first; row 0 is the model. `fold`: equal siblings are one row."""
+    """Return the tree's rows, parents first; row 0 is the model. With `fold`, a run of equal siblings is one row."""
     model = report.modules[0]
     items = outline(report, fold)
     root = Item(report.model, ("",), model, children=items)
@@ -75,10 +75,10 @@ def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
 
 
 def parents(levels: Iterable[int]) -> list[int]:
-    """Return the index of each row's parent, from the rows' levels; 0 for the model itself."""
+    """Return the index of each row's parent, given the rows' levels; 0 for the model itself."""
     indices, path = [], [0]
     for i, level in enumerate(levels):
-        del path[level:]  # leaves the rows above this one
+        del path[level:]  # leaves this row's ancestors
         indices.append(path[-1] if path else 0)
         path.append(i)
     return indices
@@ -93,13 +93,13 @@ def columns_of(report: ReportData) -> list[Column]:
 
 
 def _place(column: Column) -> int:
-    """Return the index in `_LAST` of a column, or of the one that it is derived from; -1 for the columns before."""
+    """Return the index in `_LAST` of a column, or of the stored column that it follows; -1 if it has none there."""
     name = stored(Module, column.name)
     return _LAST.index(name) if name in _LAST else -1
 
 
 def _has(column: Column, row: Module) -> bool:
-    """Return whether the row's value is worth a column: neither empty nor the usual one."""
+    """Return whether the row's value is worth a column: neither empty nor the column's usual value."""
     usual = {"buffers": 0, "status": "called"}
     return column.of(row) not in (None, "", (), usual.get(column.name))
 
@@ -115,8 +115,8 @@ def column_data(columns: Sequence[Column]) -> list[Json]:
 def encode(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) -> Json:
     """Return the rows of a tree by column.
 
-    `own` and `biggest` list row numbers; dicts by row number leave out most rows. `together` is the number of modules
-    that a folded row sums, `labels` their first and last path.
+    `own` and `biggest` list row indices; dicts keyed by row index leave out most rows. `together` is the number of
+    modules that a folded row sums, and `labels` its full name.
     """
     extra = _widened_columns(columns)
     rows = [_row(each.item, wide, extra) for each in tree]
@@ -152,7 +152,7 @@ def _values(column: Column, rows: Sequence[Module]) -> Iterator[Any]:
 
 
 def _texts(look: Look, values: Iterable[Any]) -> Iterator[str]:
-    """Yield values as displayed; each distinct value is formatted once, as many rows have the same."""
+    """Yield values as displayed. Many rows have the same value, so each distinct one is formatted once."""
     text_of: dict[Any, str] = {}
     for value in values:
         if value not in text_of:
@@ -165,18 +165,18 @@ def _number(value: Any) -> Json:
 
 
 def _is_own_row(item: Item, path: str) -> bool:
-    """Return whether a row has the ops that a module runs itself: a leaf, or a parent's own share."""
+    """Return whether a row holds the ops that the module `path` runs itself: a leaf, or a parent's own share."""
     return path in item.paths and (item.own or not item.children)
 
 
 def _widened_columns(columns: Sequence[Column]) -> list[Column]:
-    """Return the columns that only the widened report fills; derived ones are properties, and follow from them."""
+    """Return the stored columns that only the widened report fills; derived ones are properties computed from them."""
     row_fields = {*names(Module, "sum"), *names(Module, "any"), *names(Module, "no")}
     return [column for column in columns if column.group and (column.attribute or column.name) in row_fields]
 
 
 def _row(item: Item, wide: Widened, extra: Sequence[Column]) -> Module:
-    """Return an item's row with the optional columns: sums over its modules, or the value that all of them share."""
+    """Return an item's row with the optional columns: sums over its modules, or their common value."""
     if item.paths == ("",) and not item.own:
         return wide.modules[""]
     if not extra:
@@ -203,7 +203,7 @@ def _own(layers: Sequence[Layer]) -> dict[str, Any]:
 
 
 def folded_indices(tree: Sequence[TreeItem], folded: Sequence[TreeItem]) -> Iterator[int]:
-    """Yield, for each row of the whole tree, the row of the folded tree that includes it."""
+    """Yield, for each row of the whole tree, the index of the folded tree's row that includes it."""
     place = {(path, each.item.own): i for i, each in enumerate(folded) for path in each.item.paths}
     for each in tree:
         yield place[each.item.paths[0], each.item.own]

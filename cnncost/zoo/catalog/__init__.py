@@ -1,4 +1,4 @@
-"""The entries of all networks, the only place that lists them. One file per family, none imports torch."""
+"""The entries of all networks, and the only place that lists them. There is one file per family; none imports torch."""
 
 from cnncost.zoo.catalog import alexnet, conv6, lenet, mobilenet, perceptron, resnet, vgg
 

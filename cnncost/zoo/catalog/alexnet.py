@@ -1,4 +1,4 @@
-"""AlexNet, as one tower and as split over two GPUs."""
+"""AlexNet, as one tower and split over two GPUs."""
 
 from cnncost.zoo.entry import Entry, Figure
 
@@ -6,7 +6,7 @@ __all__ = ["ENTRIES"]
 
 PAPER = "Krizhevsky, Sutskever, Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks, NIPS 25"
 GEOMETRY = "from the sizes in fig. 2 and sec. 3.5"
-INPUT = "227x227 inputs: the paper prints 224x224, from which kernels of 11 by steps of 4 cannot make 55x55 maps"
+INPUT = "227x227 inputs: the paper prints 224x224, but kernel size 11 and stride 4 do not give 55x55 maps from that"
 
 SINGLE_TOWER = Entry(
     name="alexnet",
@@ -15,14 +15,14 @@ SINGLE_TOWER = Entry(
     title="AlexNet, single tower",
     family="alexnet",
     paper=PAPER,
-    deviations=(INPUT, "conv2, conv4 and conv5 see all maps before them, not the half on their own GPU"),
+    deviations=(INPUT, "conv2, conv4 and conv5 see all maps before them, not only the half on their own GPU"),
     published=(
         Figure(
             "params",
             62_300_000,
             "62.3 M parameters",
             tolerance=0.002,
-            reason="cut off after three digits: 62,378,344",
+            reason="truncated to three digits: 62,378,344",
             source="lecture, slide 81",
         ),
         Figure("params", 62_378_344, source=GEOMETRY),
@@ -67,7 +67,7 @@ TWO_GPU = Entry(
             "253,440",
             layer="features.conv1",
             tolerance=0.15,
-            reason="a slip of the caption, which makes it 55*48*96; 96 maps of 55*55 have 290,400",
+            reason="an error in the caption, which computes 55*48*96; 96 maps of 55*55 have 290,400",
             source="fig. 2",
         ),
         Figure("neurons", 186_624, "186,624", layer="features.conv2", source="fig. 2"),

@@ -5,7 +5,7 @@ from cnncost.zoo.entry import Entry, Figure
 __all__ = ["ENTRIES"]
 
 GEOMETRY = "from the layer sizes"
-UNSTATED = "ReLU after the hidden layers and logits as the output: the slides name no function"
+UNSTATED = "ReLU after the hidden layers and logits as the output: the slides name no activation functions"
 THOUSANDS = "printed in thousands"
 
 
@@ -38,7 +38,7 @@ ENTRIES = (
         "conv6_valid",
         "Conv-6 + FC-100-10, no padding",
         "slide 46",
-        ("FC-100 reads the 24x24 maps that the convolution makes; the slide's own row counts 28x28 ones",),
+        ("FC-100 reads the 24x24 maps that the convolution produces; the slide counts 28x28 maps for it",),
         (
             Figure("params", 346_866, source=GEOMETRY),
             Figure("macs", 433_000, source=GEOMETRY),
@@ -48,7 +48,7 @@ ENTRIES = (
                 "6 * (5x5 + 1) * (24*24*1) = 86k",
                 layer="conv1",
                 tolerance=0.5 / 86,
-                reason="printed in thousands; the value leaves out the bias that the product has",
+                reason="printed in thousands; the value leaves out the bias, which the printed product includes",
                 source="lecture, slide 46",
             ),
         ),
@@ -66,7 +66,7 @@ ENTRIES = (
                 118_000,
                 "~118k",
                 tolerance=0.01,
-                reason="printed in thousands, cut off",
+                reason="truncated to thousands",
                 source="lecture, slide 52",
             ),
             Figure(
@@ -75,7 +75,7 @@ ENTRIES = (
                 "100 * (6 * (14x14)) = 117k",
                 layer="fc1",
                 tolerance=0.01,
-                reason="printed in thousands, cut off: 117,600 weights, each used once",
+                reason="truncated to thousands: 117,600 weights, each used once",
                 source="lecture, slide 52",
             ),
         ),
@@ -84,7 +84,7 @@ ENTRIES = (
         "conv6_stride",
         "Conv-6, stride 2 + FC-100-10",
         "slide 51",
-        ("FC-100 and FC-10 as in the pooled network: the slide shows the convolution alone",),
+        ("FC-100 and FC-10 as in the network with pooling: the slide shows only the convolution",),
         (
             Figure("params", 118_866, source=GEOMETRY),
             Figure("macs", 148_000, source=GEOMETRY),
@@ -112,7 +112,7 @@ ENTRIES = (
                 "100 * ((16 * 7x7) + 1) = 78k",
                 layer="fc1",
                 tolerance=0.01,
-                reason="printed in thousands, cut off: 78,500",
+                reason="truncated to thousands: 78,500",
                 source="lecture, slide 55",
             ),
         ),

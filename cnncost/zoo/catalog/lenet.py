@@ -19,8 +19,8 @@ LENET1 = Entry(
     family="lenet",
     paper=NIPS,
     deviations=(
-        "all layers are squashed by 1.7159 tanh(2a/3), constants of the authors' other papers",
-        "H2 and H4 sum their inputs where the text averages: the trainable coefficient absorbs the 1/4",
+        "all layers are squashed by 1.7159 tanh(2a/3), with the constants of the authors' other papers",
+        "H2 and H4 sum their inputs, whereas the text averages: the trainable coefficient absorbs the 1/4",
     ),
     published=(
         Figure("params", 2_578, "2578 independent parameters", source="LeCun et al. 1990, p. 402"),

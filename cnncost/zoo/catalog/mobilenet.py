@@ -18,7 +18,7 @@ ENTRIES = (
         title="MobileNet",
         family="mobilenet",
         paper=f"{PAPER}, table 1",
-        deviations=("stride 1 in the last depthwise convolution, where table 1 prints s2 and keeps 7x7",),
+        deviations=("stride 1 in the last depthwise convolution; table 1 prints s2, but its maps stay 7x7",),
         published=(
             Figure(
                 "macs",

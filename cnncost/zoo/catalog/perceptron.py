@@ -1,4 +1,4 @@
-"""Fully connected networks of LeCun et al. 1998 and of the lecture."""
+"""Fully connected networks from LeCun et al. 1998 and from the lecture."""
 
 from cnncost.zoo.entry import Entry, Figure
 
@@ -6,8 +6,8 @@ __all__ = ["ENTRIES"]
 
 PAPER = "LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based Learning Applied to Document Recognition, Proc. IEEE"
 GEOMETRY = "from the layer sizes"
-OUTPUT = "logits, with the softmax left to the loss, where the paper's units are squashed"
-HIDDEN = "ReLU hidden units, where the paper's are scaled tanh"
+OUTPUT = "logits, with the softmax left to the loss; the paper's output units are squashed"
+HIDDEN = "ReLU hidden units; the paper's are scaled tanh"
 
 ENTRIES = (
     Entry(

@@ -6,10 +6,10 @@ __all__ = ["ENTRIES"]
 
 PAPER = "He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv 1512.03385"
 GEOMETRY = "from table 1"
-TORCHVISION = "torchvision, num_params of its model metadata"
-PROJECTION = 'projection shortcuts (option B), where the paper\'s first comparison has option A: shortcut="A"'
+TORCHVISION = "torchvision, num_params in its model metadata"
+PROJECTION = 'projection shortcuts (option B); the paper\'s first comparison has option A: shortcut="A"'
 TWO_DIGITS = "printed to two digits"
-CUT_OFF = "printed to two digits, cut off: 3.86"
+CUT_OFF = "truncated to two digits: 3.86"
 OPTION_B = "printed to two digits for option A, 3.64; the projections of option B make it 3.66"
 
 
@@ -22,7 +22,7 @@ def _entry(
     *exact: Figure,
     tolerance: float = 0.05,
 ) -> Entry:
-    """`flops`: table 1's last row, in 10^9 multiply-adds; `tolerance`: in the same unit."""
+    """Return an entry. `flops` is from table 1's last row, in 10^9 multiply-adds; `tolerance` is in the same unit."""
     printed = Figure(
         "macs",
         round(flops * 10) * 100_000_000,  # an int: flops * 10**9 is not exact

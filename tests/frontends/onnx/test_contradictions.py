@@ -75,7 +75,7 @@ CASES = [
     pytest.param(one(node("DepthToSpace", "x", "y", blocksize=3), ("x", 1, 8, 2, 2)), "32 elements", id="a block"),
     pytest.param(model([node("Attention", "q q q", "y", q_num_heads=3, kv_num_heads=2)], [("q", 1, 4, 7)], opset=23),
                  "3 heads of queries and 2", id="numbers of heads"),
-    pytest.param(one(node("Conv", "x", "y"), X), "Conv needs 2 inputs, it has 1", id="an input is missing"),
+    pytest.param(one(node("Conv", "x", "y"), X), "Conv needs 2 inputs, but has 1", id="an input is missing"),
     pytest.param(model([microsoft("MatMulNBits", "x w s", N=6, K=32, bits=4, block_size=16)], [("x", 3, 32)],
                        stored=[weight("w", 5, 2, 8, dtype=TensorProto.UINT8), weight("s", 12)]),
                  "weights of 5×2×8 bytes for 6 outputs of 32 features", id="packed weights"),

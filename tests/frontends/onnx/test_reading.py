@@ -70,8 +70,8 @@ def test_open_axes_are_bound(tmp_path, how, batch):
         pytest.param({"inputs": ("1x3x5x6", "1x3")}, "expected at most 1 input", id="too many"),
         pytest.param({"inputs": "1x3x5x6:int64"}, "dtype is float32, got int64", id="another dtype"),
         pytest.param({"inputs": "1x3x5x6", "training": True}, "no backward pass", id="training"),
-        pytest.param({"inputs": "1x3x5x6", "trace": "real"}, "without data", id="real data"),
-        pytest.param({"inputs": "1x3x5x6", "autocast": "bf16"}, "autocast is only for models of torch", id="autocast"),
+        pytest.param({"inputs": "1x3x5x6", "trace": "real"}, "is read, not run on data", id="real data"),
+        pytest.param({"inputs": "1x3x5x6", "autocast": "bf16"}, "autocast is only for PyTorch models", id="autocast"),
     ],
 )
 def test_wrong_inputs_are_refused(tmp_path, how, told):
@@ -309,7 +309,7 @@ def rates():
 def test_the_value_of_one_integer(tmp_path, given):
     report = analyzed(tmp_path, rates(), {"rate": given})
     assert (report.totals.macs, report.totals.params, report.unknown) == (3 * 5 * 7, 5 * 7, {})
-    assert "rate is 16, as given: the figures hold for this value" in report.graph.notes
+    assert "rate is given as 16: the figures hold for this value" in report.graph.notes
     assert analyzed(tmp_path, rates(), {"rate": 8}).totals.macs == 3 * 5 * 2
 
 

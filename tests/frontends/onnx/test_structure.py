@@ -160,7 +160,7 @@ def test_an_index_beyond_its_axis(tmp_path):
         pytest.param(helper.make_node("Concat", ["x", "", "x"], ["y"], axis=0), "needs its input inputs",
                      id="of a list"),
         pytest.param(helper.make_node("MatMul", ["x", ""], ["y"]), "MatMul needs its input B", id="the last"),
-        pytest.param(helper.make_node("MatMul", ["x"], ["y"]), "MatMul needs 2 inputs, it has 1", id="too few"),
+        pytest.param(helper.make_node("MatMul", ["x"], ["y"]), "MatMul needs 2 inputs, but has 1", id="too few"),
         pytest.param(helper.make_node("Identity", [""], ["y"]), "Identity needs its input input", id="the only one"),
         pytest.param(helper.make_node("SplitToSequence", [], ["y"]), "SplitToSequence needs 1 inputs",
                      id="a sequence's"),

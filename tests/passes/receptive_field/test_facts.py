@@ -328,10 +328,14 @@ def test_units_that_do_not_exist(unit):
 @pytest.mark.parametrize(
     ("layer", "unit", "said"),
     [
-        ("c3", (3,), r"expected 2 indices, as the layer has 10×10 units, got 3; give --unit I,J"),
-        ("c3", (3, 4, 5), r"expected 2 indices, .* got 3,4,5; give --unit I,J"),
-        ("c3", (), r"expected 2 indices, .* got none; give --unit I,J"),
-        ("f6", (3,), r"expected no indices, as the layer has no spatial axis of its own, got 3; leave the unit out"),
+        ("c3", (3,), r"expected 2 indices because the layer has 10×10 units, got 3; give --unit I,J"),
+        ("c3", (3, 4, 5), r"expected 2 indices .* got 3,4,5; give --unit I,J"),
+        ("c3", (), r"expected 2 indices .* got none; give --unit I,J"),
+        (
+            "f6",
+            (3,),
+            r"expected no indices because the layer has no spatial axis of its own, got 3; omit the unit",
+        ),
     ],
 )
 def test_a_unit_with_another_number_of_indices(layer, unit, said):
@@ -343,5 +347,5 @@ def test_inputs_without_space():
     fields = fields_of(nn.Sequential(nn.Linear(4, 3)), (2, 4))
     assert fields.images == ()
     assert at(fields, "0") is None
-    with pytest.raises(cnncost.CnncostError, match="inputs that have some: none"):
+    with pytest.raises(cnncost.CnncostError, match="inputs with spatial axes: none"):
         at(fields, "0", image=0)

@@ -12,6 +12,7 @@ behavior, and torch has no public equivalent.
     autocast       supported devices, and the state of regions
     tensors        base classes, storages, reference counts
     modules        `__call__`, the tables of parameters, private classes
+    optimizers     hooks around an optimizer's step
     settings       the default device and other settings without a public getter
     distributed    process groups, DTensor and FSDP
     pipelining     stages and schedules of pipelines

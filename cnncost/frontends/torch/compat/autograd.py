@@ -17,6 +17,12 @@ from cnncost.frontends.torch.compat.packages import TRANSFORMS
 current_node: Callable[[], Any] = torch._C._current_autograd_node
 """The autograd node that the engine is executing in this thread; None outside of backward."""
 
+
+def packs_saved_tensors() -> bool:
+    """True if hooks are called with each tensor that autograd saves (`saved_tensors_hooks`)."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
 next_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
 """The sequence number that the next autograd node will get. Nodes are numbered in the order of forward."""
 

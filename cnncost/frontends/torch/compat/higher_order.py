@@ -7,13 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
-__all__ = ["tree_map"]
-"""Applies a function to the leaves of nested containers, such as the operands of higher-order ops."""
+__all__ = ["tensors_of", "tree_map"]
+"""`tree_map` applies a function to the leaves of nested containers, such as the operands of higher-order ops."""
 
 HigherOrderOperator: Any = torch._ops.HigherOrderOperator
 """The class of ops that take functions. They have no schema and no overloads."""
+
+
+def tensors_of(value: Any) -> list[torch.Tensor]:
+    """Return the tensors in nested containers."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
 
 
 def fall_through(key: Any) -> None:

@@ -27,16 +27,48 @@ tables_of: Callable[[nn.Module], tuple[dict[str, Any], dict[str, Any]]] = attrge
 children_of: Callable[[nn.Module], dict[str, Any]] = attrgetter(MODULES)
 """A module's own submodules by name; some are None."""
 
-SCRIPTED: frozenset[type] = frozenset(
-    {torch.jit.RecursiveScriptModule, torch.jit.TopLevelTracedModule, torch.jit.TracedModule}  # type: ignore[attr-defined]
-)
-"""Classes of scripted and traced modules, whose tables are views of C++ objects."""
+INNER_SCRIPT = "_actual_script_module"
+"""Key in the `__dict__` of a traced module, or of a class derived from ScriptModule: the script that it stands for."""
+
+
+def is_scripted(kind: type) -> bool:
+    """True for classes of scripted and traced modules, whose tables are views of C++ objects."""
+    return issubclass(kind, torch.jit.ScriptModule)
+
+
+object_of: Callable[[nn.Module], Any] = attrgetter("_c")
+"""The C++ object of a script."""
+
+
+def script_children(script: Any) -> list[tuple[str, Any]]:
+    """Return the C++ objects of a script's submodules by name, from the script's own C++ object."""
+    return list(torch._C.ModuleDict(script).items())
+
+
+def script_attributes(script: Any) -> list[str]:
+    """Return the names of everything else that the C++ object of a script holds: tensors, numbers, lists."""
+    tables: tuple[Any, ...] = (torch._C.ParameterDict(script), torch._C.BufferDict(script))
+    kind: Any = torch._C.ConcreteModuleType.from_jit_type(script._type())
+    return list(dict.fromkeys([*[name for table in tables for name, _ in table.items()], *kind.get_attributes()]))
+
+
+def wrapped_script(script: Any) -> nn.Module:
+    """Return a module for the C++ object of a script."""
+    module: nn.Module = torch.jit._recursive.wrap_cpp_module(script)
+    return module
+
 
 WITHIN_COMPILED = "_orig_mod"
 """Attribute of the wrapper that `torch.compile(module)` returns: the original module."""
 
 PACKED = "_packed_params"
 """Attribute of a quantized layer: a C++ object that holds its weight and bias."""
+
+
+def kind_of_object(value: Any) -> str:
+    """Return the class of a C++ object, such as `quantized.LinearPackedParamsBase`; empty if it is none of torch's."""
+    return str(value._type().qualified_name()).partition("__torch__.torch.classes.")[2]
+
 
 Convolution: Any = nn.modules.conv._ConvNd
 """The base class of all convolutions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -44,6 +45,24 @@ make_subclass: Callable[..., Any] = TensorBase._make_subclass
 
 SHAPE_AS_TENSOR_PLACE = (torch, "_shape_as_tensor")
 """Returns a tensor's sizes as a tensor on the CPU; `torch.onnx` and exported code call it."""
+
+REBUILD_PLACE = (torch._utils, "_rebuild_tensor")
+"""Puts a tensor together from a storage that was loaded, and its offset, sizes and strides."""
+rebuilt: Callable[..., torch.Tensor] = torch._utils._rebuild_tensor_v2
+"""Calls the function at `REBUILD_PLACE`, and sets `requires_grad` and hooks."""
+
+OPEN_ZIP_PLACE = (torch.serialization, "_open_zipfile_writer")
+"""Opens the file, given by its path, into which `torch.save` writes."""
+
+untyped: Callable[[Any], torch.UntypedStorage] = attrgetter("_untyped_storage")
+"""The storage inside a typed one, whose own attributes warn."""
+
+
+def rebuilding_arguments(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """The arguments with which `rebuilt` returns a tensor that shares the memory of this one: a shallow copy."""
+    geometry = tensor.storage_offset(), tuple(tensor.size()), tensor.stride()
+    return tensor._typed_storage(), *geometry, tensor.requires_grad, OrderedDict()
+
 
 LEGACY_KIND: Any = type(torch.FloatTensor)
 """The metaclass of `torch.FloatTensor` and similar types, a static C type. Its `__instancecheck__` implements
