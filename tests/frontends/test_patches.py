@@ -387,6 +387,7 @@ torch.tensor torch.as_tensor torch.tensor_split torch.ctc_loss torch._shape_as_t
 torch.is_grad_enabled torch._C._set_grad_enabled torch._C._is_any_autocast_enabled
 torch.is_autocast_enabled torch.get_autocast_dtype torch.amp.autocast_mode._cast
 torch.set_autocast_enabled torch.set_autocast_dtype torch.set_autocast_cpu_enabled
+torch.clear_autocast_cache
 torch._ops.HigherOrderOperator.__call__
 torch.amp.autocast_mode.autocast.__init__ torch.amp.autocast_mode.autocast.__enter__
 torch.amp.autocast_mode.autocast.__exit__
