@@ -346,15 +346,18 @@ def test_a_region_inside_of_forward_is_seen(device, training):
     assert graph.values[graph.outputs[0]].dtype == "bfloat16"
 
 
-def _set_without_a_region(turn_on):
+def _set_without_a_region(turn_on, clears="after"):
     def forward(m, x):
+        if clears == "before":
+            torch.clear_autocast_cache()
         turn_on(x)
         torch.set_autocast_dtype("cpu", BF16)
         try:
             return m.f(x)
         finally:
             torch.set_autocast_enabled("cpu", False)
-            torch.clear_autocast_cache()
+            if clears == "after":
+                torch.clear_autocast_cache()
 
     return Do(forward, f=nn.Linear(64, 64))
 
@@ -378,6 +381,18 @@ def test_autocast_that_is_turned_on_without_a_region_is_seen(turn_on, training, 
     assert set(report.mac_dtypes) == {"bfloat16"}
     if training:
         assert report.memory.training_peak == pytest.approx(training_peak(model, x), abs=128)
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_casts_without_a_region_stay_until_the_cache_is_cleared(trace):
+    model, x = _set_without_a_region(lambda x: torch.set_autocast_enabled("cpu", True), "before"), torch.rand(8, 64)
+    try:
+        expected = training_peak(model, x)
+    finally:
+        torch.clear_autocast_cache()
+    report = cnncost.analyze(model, x, training=True, trace=trace)
+
+    assert report.memory.training_peak == pytest.approx(expected, abs=128)
 
 
 def test_a_region_that_is_off_casts_nothing():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.func import vmap
 from torch.nn import functional as F
 
 import cnncost
@@ -283,6 +284,8 @@ MADE_OF_DATA = {  # what makes a tensor of 8 KiB from Python's data, and whether
     "as_tensor of an array": (lambda x: torch.as_tensor(np.array(NUMBERS, np.float32)), False),
     "from_numpy": (lambda x: torch.from_numpy(np.array(NUMBERS, np.float32)), False),
     "new_tensor": (lambda x: x.new_tensor(NUMBERS), True),
+    "the legacy new": (lambda x: x.new(NUMBERS), True),
+    "new_tensor in vmap": (lambda x: vmap(lambda _: x.new_tensor(NUMBERS))(x[:1])[0], True),
     "FloatTensor": (lambda x: torch.FloatTensor(NUMBERS), True),
 }
 

@@ -380,12 +380,14 @@ def test_building_replaces_functions_of_init():
 REPLACED = """
 os.urandom random._urandom random.Random.seed
 builtins.__import__ importlib.import_module torch.tensortype.__instancecheck__
-builtins.open io.open torch.serialization._open_zipfile_writer torch._utils._rebuild_tensor torch.Tensor.__reduce_ex__
+builtins.open io.open bz2._builtin_open tarfile.bltn_open
+torch.serialization._open_zipfile_writer torch._utils._rebuild_tensor torch.Tensor.__reduce_ex__
 torch.nn.modules.module.Module._call_impl torch.fx.experimental.proxy_tensor.ProxyTorchDispatchMode.__enter__
 torch.tensor torch.as_tensor torch.tensor_split torch.ctc_loss torch._shape_as_tensor
 torch.is_grad_enabled torch._C._set_grad_enabled torch._C._is_any_autocast_enabled
 torch.is_autocast_enabled torch.get_autocast_dtype torch.amp.autocast_mode._cast
 torch.set_autocast_enabled torch.set_autocast_dtype torch.set_autocast_cpu_enabled
+torch.clear_autocast_cache
 torch._ops.HigherOrderOperator.__call__
 torch.amp.autocast_mode.autocast.__init__ torch.amp.autocast_mode.autocast.__enter__
 torch.amp.autocast_mode.autocast.__exit__

@@ -1,6 +1,9 @@
 """Forwards that save tensors to files, load them, or copy them by pickle's protocol."""
 
+import builtins
+import bz2
 import copy
+import functools
 import gzip
 import io
 import pickle
@@ -8,6 +11,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 
 import cnncost
 from cnncost.errors import DataDependentError
@@ -61,7 +65,22 @@ def compresses(s, y):
     return y
 
 
-SAVING = [saves, saves_old_format, saves_weights, dumps, appends, compresses]
+def compresses_more(s, y):
+    with bz2.open(s.path, "wb") as file:
+        pickle.dump(y, file)
+    return y
+
+
+def saves_while_autograd_packs(s, y):
+    with save_on_cpu():
+        z = y.sin()
+        torch.save(y, s.path)
+    return z
+
+
+SAVING = [
+    saves, saves_old_format, saves_weights, dumps, appends, compresses, compresses_more, saves_while_autograd_packs,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
@@ -127,6 +146,61 @@ def test_a_file_that_changes_is_read_again(tmp_path):
 def test_unknown_values_are_not_pickled_into_memory():
     with pytest.raises(DataDependentError, match="pickling or saving it"):
         cnncost.analyze(Does(lambda s, y: torch.save(y, io.BytesIO()) or y, None), X)
+
+
+class _Packs:
+    """Packs tensors into files of a folder, in each way in which a hook may be a function."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, tensor):
+        path = self.folder / str(len(list(self.folder.iterdir())))
+        torch.save(tensor, path)
+        return path
+
+    def method(self, tensor):
+        return self(tensor)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda p: p,
+        lambda p: p.method,
+        lambda p: lambda tensor, p=p: p.method(tensor),
+        lambda p: functools.partial(_Packs.method, p),
+    ],
+    ids=["object", "method", "function", "partial"],
+)
+def test_a_hook_of_any_kind_packs_into_files(hook, tmp_path):
+    def forward(s, y):
+        with saved_tensors_hooks(hook(_Packs(s.path)), torch.load):
+            return y.sin()
+
+    model = Does(forward, tmp_path)
+    report = cnncost.analyze(model, X, training=True)
+
+    assert (
+        report.totals.training_macs
+        == cnncost.analyze(Does(lambda s, y: y.sin(), None), X, training=True).totals.training_macs
+    )
+
+
+def test_the_programs_own_open_is_called(tmp_path, monkeypatch):
+    """As with a file system in memory, which replaces the function."""
+    original, opened = builtins.open, []
+    monkeypatch.setattr(builtins, "open", lambda file, *args: opened.append(str(file)) or original(file, *args))
+    (tmp_path / "file").write_bytes(b"12")
+
+    def forward(s, y):
+        with open(s.path, "rb") as file:  # noqa: PTH123  # what people write
+            return y[:, : len(file.read())]
+
+    report = cnncost.analyze(Does(forward, tmp_path / "file"), X)
+
+    assert report.module("").output_shape == (2, 2)
+    assert str(tmp_path / "file") in opened
 
 
 def test_text_and_what_is_read_may_be_opened(tmp_path):

@@ -1,11 +1,14 @@
 """Values that depend only on shapes, or that the user gave, can be read; those of activations can't."""
 
 import re
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.func import grad as grad_of
+from torch.func import vmap
 from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
@@ -19,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning
 
 GRAD = pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
 HERE = Path(__file__).name
+Pair = namedtuple("Pair", "left right")  # noqa: PYI024  # it has no types
 
 
 class Function(nn.Module):
@@ -65,6 +69,34 @@ READABLE = [
     pytest.param(lambda x: torch.tensor([3, 1, 2]).argmax().item(), 0, id="a literal tensor"),
     pytest.param(lambda x: x.new_tensor([3, 1, 2]).argmax().item(), 0, id="a literal tensor made like the input"),
     pytest.param(lambda x: str(x.new_tensor([3]).dtype), "torch.float32", id="dtype of one made like the input"),
+    pytest.param(lambda x: x.new([3, 1, 2]).tolist(), [3.0, 1.0, 2.0], id="a literal tensor made by the legacy method"),
+    pytest.param(lambda x: list(x.new(torch.Size([2, 3])).shape), [2, 3], id="the legacy method with a size"),
+    pytest.param(
+        lambda x: str(torch.tensor([torch.tensor(1.0, dtype=torch.float64)]).dtype),
+        "torch.float64",
+        id="dtype of a literal of a scalar tensor",
+    ),
+    pytest.param(
+        lambda x: str(torch.tensor([torch.tensor(1.0, dtype=torch.half), 2.0]).dtype),
+        "torch.float32",
+        id="dtype of a literal of a scalar tensor and a number",
+    ),
+    pytest.param(
+        lambda x: torch.tensor(Pair(torch.tensor(3), 1)).tolist(), [3, 1], id="a literal of a named tuple of tensors"
+    ),
+    pytest.param(
+        lambda x: grad_of(lambda r: (r * r.new_tensor([1.0, 2, 3, 4])).sum())(x)[0].shape[0],
+        4,
+        id="a literal made like a tensor of grad",
+    ),
+    pytest.param(
+        lambda x: vmap(lambda r: r.new_tensor([3, 1]))(x)[0].tolist(), [3.0, 1.0], id="a literal made like one of vmap"
+    ),
+    pytest.param(
+        lambda x: grad_of(lambda r: (r * torch.tensor([1.0], requires_grad=True)).sum())(x).shape[0],
+        2,
+        id="a literal that requires a gradient, within grad",
+    ),
     pytest.param(
         lambda x: torch.broadcast_tensors(x, positions(x))[1].tolist(),
         [[0, 1, 2, 3]] * 2,

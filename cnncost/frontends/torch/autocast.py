@@ -87,6 +87,7 @@ class Casting:
         self._uncached_bytes: dict[int, int] = {}  # of the casts that a cache would hold, by the weight's id
         self._casts: dict[int, tuple[ref[torch.Tensor], torch.Tensor]] = {}
         self._depth = depth()
+        self._without_region = False
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -108,6 +109,15 @@ class Casting:
         if device != "cpu":
             self.device = "cuda"
 
+    def turn_on(self, device: str) -> None:
+        """Note that forward turns autocast on by torch's setters. Outside of a region, no end drops the casts."""
+        self.enter_region(device)
+        self._without_region |= depth() == self._depth
+
+    def drop_casts(self) -> None:
+        """Drop all cached casts."""
+        self._casts.clear()
+
     def lower_dtype(self) -> torch.dtype:
         """Return the dtype that matrix ops run in."""
         return torch.get_autocast_dtype(enabled_device() or "cpu")
@@ -119,7 +129,7 @@ class Casting:
 
     def drop_stale(self) -> None:
         """Drop cached casts if the autocast region that made them has exited."""
-        if self._casts and depth() == self._depth:
+        if self._casts and not self._without_region and depth() == self._depth:
             self._casts.clear()
 
     def notes(self) -> tuple[str, ...]:

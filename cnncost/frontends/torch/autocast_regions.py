@@ -86,7 +86,7 @@ def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
     regions = _Regions(target, casting)
     wrappers = (
         regions.init, regions.enter, regions.leave, regions.cast, regions.is_enabled, regions.dtype,
-        regions.set_enabled, regions.set_dtype, *[regions.set_cpu_enabled] * len(_CPU_PLACES),
+        regions.set_enabled, regions.set_dtype, regions.clear_cache, *[regions.set_cpu_enabled] * len(_CPU_PLACES),
     )  # fmt: skip
     # wrap torch's own functions, not the replacements of an outer recording
     replacements = [wrap(_ORIGINALS[place]) for place, wrap in zip(_PLACES, wrappers, strict=True)]
@@ -106,7 +106,7 @@ _CPU_PLACES = tuple([(torch, n) for n in ("set_autocast_cpu_enabled",) if hasatt
 _PLACES: tuple[tuple[Any, str], ...] = (
     (torch.autocast, "__init__"), (torch.autocast, "__enter__"), (torch.autocast, "__exit__"),
     CAST_PLACE, (torch, "is_autocast_enabled"), (torch, "get_autocast_dtype"), (torch, "set_autocast_enabled"),
-    (torch, "set_autocast_dtype"), *_CPU_PLACES,
+    (torch, "set_autocast_dtype"), (torch, "clear_autocast_cache"), *_CPU_PLACES,
 )  # fmt: skip
 _ORIGINALS = {place: getattr(*place) for place in _PLACES}
 
@@ -123,6 +123,7 @@ class _Regions:
         self._casting = casting
         self._thread = get_ident()
         self._attributes_before: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self._in_region = False
         self.autocast_needed = False
 
     def restore(self) -> None:
@@ -170,13 +171,15 @@ class _Regions:
                 setattr(region, ENABLED, torch.is_autocast_enabled("cpu"))
                 region.fast_dtype = torch.get_autocast_dtype("cpu")
                 region.absent = None
-                return original(region)
+                with self._within_region():
+                    return original(region)
             if is_enabled(region):
                 if self._casting is None:
                     self.autocast_needed = True
                     raise AutocastNeededError
                 self._casting.enter_region(absent or region.device)
-            result = original(region)
+            with self._within_region():
+                result = original(region)
             if absent is not None:
                 region.outer = torch.is_autocast_enabled(absent), torch.get_autocast_dtype(absent)
                 _set_autocast(absent, is_enabled(region), region.fast_dtype)
@@ -188,7 +191,8 @@ class _Regions:
         def leave(region: Any, *error: Any) -> Any:
             if get_ident() == self._thread and (outer := getattr(region, "outer", None)) is not None:
                 _set_autocast(region.absent, *outer)
-            return original(region, *error)
+            with self._within_region():
+                return original(region, *error)
 
         return leave
 
@@ -209,16 +213,17 @@ class _Regions:
         return lambda *args, **kwargs: original(*map(self._device, args), **_mapped_values(self._device, kwargs))
 
     def set_enabled(self, original: Any, default: str = "cuda") -> Any:
-        """Replace the function by which regions turn autocast on, and code that does so without a region."""
+        """Replace the function by which code turns autocast on without a region. Regions call it, too."""
 
         def set_enabled(*args: Any, **kwargs: Any) -> None:
             args, kwargs = tuple(map(self._device, args)), _mapped_values(self._device, kwargs)
             given = (*args, *kwargs.values())
-            if get_ident() == self._thread and any(value is True for value in given):
+            ours = get_ident() == self._thread and not self._in_region
+            if ours and any(value is True for value in given):
                 if self._casting is None:
                     self.autocast_needed = True
                     raise AutocastNeededError
-                self._casting.enter_region(next((value for value in given if isinstance(value, str)), default))
+                self._casting.turn_on(next((value for value in given if isinstance(value, str)), default))
             original(*args, **kwargs)
 
         return set_enabled
@@ -228,6 +233,28 @@ class _Regions:
 
     def set_dtype(self, original: Any) -> Any:
         return lambda *args, **kwargs: original(*map(self._device, args), **_mapped_values(self._device, kwargs))
+
+    def clear_cache(self, original: Any) -> Any:
+        """Replace the function by which the outermost region drops cached casts at its end."""
+
+        def clear_cache() -> None:
+            if self._casting is not None and get_ident() == self._thread:
+                self._casting.drop_casts()
+            original()
+
+        return clear_cache
+
+    @contextmanager
+    def _within_region(self) -> Iterator[None]:
+        """Context for torch's code of a region, which calls the functions that are replaced."""
+        if get_ident() != self._thread:
+            yield
+            return
+        before, self._in_region = self._in_region, True
+        try:
+            yield
+        finally:
+            self._in_region = before
 
 
 def _mapped_values(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from cnncost.frontends.torch.attempt import Attempt
-from cnncost.frontends.torch.autocast import CASTS_AT_EACH_USE
+from cnncost.frontends.torch.autocast import CASTS_AT_EACH_USE, depth
 from cnncost.frontends.torch.autocast_regions import watched
 from cnncost.frontends.torch.guard import quiet_torch
 from cnncost.frontends.torch.patches import Patch
@@ -38,3 +38,5 @@ def prepared(attempt: Attempt, device: str) -> Iterator[list[Patch]]:
             yield []
         finally:
             torch.set_autocast_cache_enabled(before)
+            if not depth():  # without a region, nothing else drops the casts of weights
+                torch.clear_autocast_cache()

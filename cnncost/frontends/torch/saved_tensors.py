@@ -8,11 +8,10 @@ file: backward loads it again.
 
 from __future__ import annotations
 
-import builtins
 import copy
-import io
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from os import PathLike
 from typing import Any, Never
 
@@ -21,7 +20,7 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch.compat.autograd import packs_saved_tensors
 from cnncost.frontends.torch.compat.dispatch import without_modes
-from cnncost.frontends.torch.compat.interpreter import frame
+from cnncost.frontends.torch.compat.interpreter import frame, open_places
 from cnncost.frontends.torch.compat.tensors import (
     OPEN_ZIP_PLACE,
     REBUILD_PLACE,
@@ -35,7 +34,6 @@ from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.patches import Patch
 
 _reduce: Callable[[torch.Tensor, Any], Any] = torch.Tensor.__reduce_ex__
-_open = io.open
 _device_of: Callable[[torch.UntypedStorage], torch.device] = StorageBase.device.__get__
 _open_zip, _rebuild = getattr(*OPEN_ZIP_PLACE), getattr(*REBUILD_PLACE)
 _WHY_SAVED = "a tensor without data would be saved in place of values"
@@ -61,11 +59,11 @@ def patches(is_ours: Callable[[], bool], read: Callable[[torch.Tensor], torch.Te
         with without_modes():
             return _reduce(values, protocol)
 
-    def open_file(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+    def open_file(original: Callable[..., Any], file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         by_path = isinstance(file, (str, bytes, PathLike)) and kwargs.get("opener") is None
         if by_path and _may_save_tensors(mode) and is_ours() and not packs_saved_tensors():
             _refuse(f"opening {_named(file)} to save it")
-        return _open(file, mode, *args, **kwargs)
+        return original(file, mode, *args, **kwargs)
 
     def open_zip(file: Any) -> Any:
         if isinstance(file, (str, PathLike)) and is_ours() and not packs_saved_tensors():
@@ -79,8 +77,7 @@ def patches(is_ours: Callable[[], bool], read: Callable[[torch.Tensor], torch.Te
 
     return [
         Patch(torch.Tensor, "__reduce_ex__", reduce_tensor, _WHY_SAVED),
-        Patch(builtins, "open", open_file, _WHY_OPENED),
-        Patch(io, "open", open_file, _WHY_OPENED),
+        *[Patch(*place, partial(open_file, getattr(*place)), _WHY_OPENED) for place in open_places()],
         Patch(*OPEN_ZIP_PLACE, open_zip, _WHY_OPENED),
         Patch(*REBUILD_PLACE, rebuild, _WHY_LOADED),
     ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from operator import methodcaller
-from types import CodeType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 
+from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.compat.packages import TRANSFORMS
 
 current_node: Callable[[], Any] = torch._C._current_autograd_node
@@ -19,8 +21,25 @@ current_node: Callable[[], Any] = torch._C._current_autograd_node
 
 
 def packs_saved_tensors() -> bool:
-    """True if hooks are called with each tensor that autograd saves (`saved_tensors_hooks`)."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    """True within the hook that packs what autograd saves (`saved_tensors_hooks`), if that is Python code."""
+    hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    if hooks is None:
+        return False
+    code = _code_of(hooks[0])
+    caller: FrameType | None = frame(1)
+    while caller is not None and caller.f_code is not code:
+        caller = caller.f_back
+    return code is None or caller is not None
+
+
+def _code_of(function: Any) -> CodeType | None:
+    """Return the code that runs if a function or another callable is called; None if it is none of Python."""
+    while isinstance(function, partial):
+        function = function.func
+    if not isinstance(function, FunctionType | MethodType):
+        function = type(function).__call__
+    code: CodeType | None = getattr(getattr(function, "__func__", function), "__code__", None)
+    return code
 
 
 next_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
