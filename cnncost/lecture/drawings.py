@@ -25,7 +25,8 @@ _MOST_BOXES = 26
 def page_data(findings: Findings) -> Json:
     """Return the data that the page's JavaScript draws: each network in the claims, with its slides.
 
-    Files and packages that a teacher's course names are looked up from the working directory.
+    A claim may name a network by a file or an importable package. Both are resolved from the current working directory,
+    because this function analyzes the networks.
     """
     slides: dict[ModelFigure, dict[Slide, None]] = {}  # a dict of slides serves as an ordered set
     for finding in findings:

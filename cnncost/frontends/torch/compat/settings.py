@@ -1,4 +1,4 @@
-"""Settings that torch has no public query for: the default device (a function mode), and argument validation."""
+"""Settings that public functions can't read or can't restore: default device, print options, argument validation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def default_device() -> torch.device:
 
 
 def named_device() -> Any:
-    """Return the device of the innermost `with torch.device(…)`, which torch stores separately."""
+    """Return the device of the innermost `with torch.device(…)`, which torch stores apart from the mode."""
     return _device.CURRENT_DEVICE
 
 
