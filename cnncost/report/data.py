@@ -48,6 +48,7 @@ class ReportData:
             call has no row.
         container_inputs: the same for the tensors passed to that call; empty unless requested.
         further: columns that were requested with `with_columns`.
+        param_dtypes: number of parameters by dtype.
         phases: costs of a training step's phases, if one was analyzed.
         graph, training: the recorded Graphs of forward and of a training step (None if none was recorded); both are
             None for a report read from a file.
