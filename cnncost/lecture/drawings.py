@@ -89,7 +89,7 @@ def _input(report: ReportData) -> Json:
     shape = report.inputs[0][0] if report.inputs else ()
     return {
         "name": "input", "path": "", "class": "", "siblings": 1, "shape": list(shape[1:]),
-        "told": units.shape(shape[1:]), "params": 0, "macs": 0, "mark": "",
+        "shape_text": units.shape(shape[1:]), "params": 0, "macs": 0, "mark": "",
     }  # fmt: skip
 
 
@@ -105,6 +105,6 @@ def _box(item: Item) -> Json:
     name = _short(item.paths[0]) + (f" … {item.paths[-1].rpartition('.')[2]}" if item.siblings > 1 else "")
     return {
         "name": item.name if item.own else name, "path": item.paths[0], "class": row.class_name,
-        "siblings": item.siblings, "shape": list(shape[1:]), "told": units.shape(shape[1:]) if shape else "",
+        "siblings": item.siblings, "shape": list(shape[1:]), "shape_text": units.shape(shape[1:]) if shape else "",
         "params": number(row.params), "macs": number(row.macs), "mark": AT_LEAST if row.unknown else "",
     }  # fmt: skip
