@@ -19,17 +19,18 @@ torch {torch}, timm {timm}, torchvision {torchvision}, Transformers {transformer
 thread. Regenerate with `python tests/memory_sweep.py --rest`.
 
 The models that [the first run](memory_zoo.md) could not compare (too large, too slow, or run by a process that had no
-memory left for oneDNN's primitives), once more: up to 450 M parameters, 60 s and 8 GiB a model. Runs, sizes and
-columns are as there."""
+memory left for oneDNN's primitives), tried again with limits of 450 M parameters, 60 s and 8 GiB per model. Runs,
+sizes and columns are the same."""
 INTRODUCTION = """\
 torch {torch}, timm {timm}, torchvision {torchvision}, Transformers {transformers}, {machine}; float32, eager, one
 thread. Regenerate with `python tests/memory_sweep.py`.
 
-Each model runs for real, a forward under `torch.inference_mode()` and a training step (forward, sum of the outputs,
-backward), on the smallest input that it takes from 64×64 up (two images), a Transformers model in a configuration that
-is cut down where it can be. Compared are bytes *beyond* those that are there before (parameters, buffers, inputs):
-*tensors* is the most that was out at once by the allocator's events, without what a kernel takes and gives back; *raw*
-is all of it. The exact figure stands beside the first, the estimate with workspaces beside the second."""
+Each model is run on values: a forward under `torch.inference_mode()` and a training step (forward, sum of the outputs,
+backward). Inputs are two images of the smallest size from 64×64 up that the model accepts; Transformers models have a
+reduced configuration if possible. The bytes compared are those *beyond* what is allocated before the run (parameters,
+buffers, inputs). By the allocator's events, *tensors* is the most that was allocated at once, without blocks that a
+kernel allocates and frees; *raw* includes them. The exact figure is compared with *tensors*, and the estimate with
+workspaces with *raw*."""
 
 
 def error(row: dict[str, Any], mode: str, *, raw: bool = False, estimated: bool = False) -> float | None:

@@ -83,7 +83,7 @@ def compare(
 
 
 def incomparable(rows: Sequence[Compared]) -> str:
-    """Return why the figures are not comparable, which is the case if batch sizes differ; empty if they are."""
+    """Return why the figures are not comparable: batch sizes differ. Empty if they are comparable."""
     if len({row.batch for row in rows}) <= 1:
         return ""
     batches = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)

@@ -24,7 +24,7 @@ class Figures(NamedTuple):
 
     Attributes:
         batch: the batch size; None for the inputs as given.
-        networks: number of networks measured.
+        networks: number of networks whose float32 inference in eager mode was both predicted and measured.
         large: number of these with more than `LARGE` MACs per example.
         order: Spearman's rank correlation of predicted and measured times; None if it is not defined.
         error: median absolute relative error over the large networks, as a fraction; None if there are none.
@@ -76,7 +76,7 @@ class Bench:
         return [row for row in self.rows if row.measured.timing is not None and row.measured.timing.noise]
 
     def failure(self) -> str:
-        """Return why all rows failed; empty if one did not. Running out of memory is no failure."""
+        """Return why the first row failed, if all rows failed; else an empty text. Lack of memory is no failure."""
         if not self.rows or any(row.measured.status != "failed" for row in self.rows):
             return ""
         first = self.rows[0].measured
@@ -97,7 +97,7 @@ def _is_included(row: Joined) -> bool:
 
 def _figures(batch: int | None, rows: Iterable[Joined]) -> Figures:
     rows = list(rows)
-    pairs = [(row.predicted_seconds or 0.0, row.seconds or 0.0) for row in rows]  # none is None, see `_is_included`
+    pairs = [(row.predicted_seconds or 0.0, row.seconds or 0.0) for row in rows]  # neither is None, see `_is_included`
     large = [pair for pair, row in zip(pairs, rows, strict=True) if is_large(row)]
     quiet = [
         pair

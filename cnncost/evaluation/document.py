@@ -173,12 +173,12 @@ def _explanations(bench: Bench) -> Iterator[str]:
             "tcmalloc) would save this time."
         )
     yield (
-        "The peak in the formula is the measured rate for convolutions and, on a CPU, for pooling, whose kernels use "
-        "no vector instructions, if there is such a rate; else it is that of the device."
+        "For convolutions and, on a CPU, for pooling (whose kernels use no vector instructions), the peak in the "
+        "formula is the measured rate, if there is one. Otherwise it is the device's peak."
     )
     yield (
         "Small networks take longer than predicted: the time that Python takes between ops is not included, and "
-        "convolutions with fewer channels than a vector has lanes (16 of float32 with AVX-512) leave lanes idle"
+        "convolutions with fewer channels than a vector has lanes (16 for float32 with AVX-512) leave lanes idle"
         f"{', as in the LeNets' if bench.whole_zoo else ''}."
     )
     yield "Measured peak memory is the most that torch had allocated at once, including weights and inputs."

@@ -28,6 +28,7 @@ def alexnet() -> str:
     low, high = (units.percent(days, stated) for stated in reversed(DAYS))
     return (
         f"AlexNet on two GTX 580, {training(ALEXNET, estimated, device)}. "
-        f"The slide and the paper state {DAYS[0]} to {DAYS[1]} days: "
-        f"they reached {low} to {high} of the ceilings, including data loading and the exchange between the devices"
+        f"The paper, and the lecture's slide that quotes it, state {DAYS[0]} to {DAYS[1]} days: the GPUs "
+        f"reached {low} to {high} of their ceilings, in a time that includes data loading and "
+        "the exchange between the devices"
     )

@@ -234,7 +234,7 @@ class Course:
         """Return the slides with these numbers, in the order of the course.
 
         Raises:
-            CnncostError: a slide has no claims or does not exist. The message suggests others.
+            CnncostError: a slide has no claims or does not exist. The message names slides that have claims.
         """
         requested, existing = set(numbers), {slide.number for slide in self.slides}
         for number in sorted(requested - existing):

@@ -25,7 +25,8 @@ _MOST_BOXES = 26
 def page_data(findings: Findings) -> Json:
     """Return the data that the page's JavaScript draws: each network in the claims, with its slides.
 
-    Files and packages that a teacher's course names are looked up from the working directory.
+    A claim may name a network by a file or an importable package. Both are resolved from the current working directory,
+    because this function analyzes the networks.
     """
     slides: dict[ModelFigure, dict[Slide, None]] = {}  # a dict of slides serves as an ordered set
     for finding in findings:
@@ -88,7 +89,7 @@ def _input(report: ReportData) -> Json:
     shape = report.inputs[0][0] if report.inputs else ()
     return {
         "name": "input", "path": "", "class": "", "siblings": 1, "shape": list(shape[1:]),
-        "told": units.shape(shape[1:]), "params": 0, "macs": 0, "mark": "",
+        "shape_text": units.shape(shape[1:]), "params": 0, "macs": 0, "mark": "",
     }  # fmt: skip
 
 
@@ -104,6 +105,6 @@ def _box(item: Item) -> Json:
     name = _short(item.paths[0]) + (f" … {item.paths[-1].rpartition('.')[2]}" if item.siblings > 1 else "")
     return {
         "name": item.name if item.own else name, "path": item.paths[0], "class": row.class_name,
-        "siblings": item.siblings, "shape": list(shape[1:]), "told": units.shape(shape[1:]) if shape else "",
+        "siblings": item.siblings, "shape": list(shape[1:]), "shape_text": units.shape(shape[1:]) if shape else "",
         "params": number(row.params), "macs": number(row.macs), "mark": AT_LEAST if row.unknown else "",
     }  # fmt: skip

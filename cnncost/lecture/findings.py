@@ -90,7 +90,7 @@ def examine(slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Fi
     """Compute a claim's exact figure and further measures, and compare the printed figure with the exact one.
 
     Raises:
-        CnncostError: as for `measure`, or the claim's formula has another value than its exact figure.
+        CnncostError: as for `measure`, or the value of the claim's formula is not its exact figure.
     """
     exact = measure(claim.exact) if claim.exact else None
     if claim.formula and exact and (value := evaluate(claim.formula)) != exact.value:
@@ -108,7 +108,7 @@ def find(slides: Iterable[claims.Slide]) -> Findings:
 
 
 def check(file: CourseFile, slides: Iterable[claims.Slide]) -> Findings:
-    """Examine the claims of a file's slides, in which names of files and packages are relative to the file's folder.
+    """Examine the claims of a file's slides. Files and packages that claims name are looked up in the file's folder.
 
     Raises:
         ClaimsError: a claim can't be examined. The message begins with file and line.

@@ -85,10 +85,10 @@ def ambiguity(text: str) -> str:
     read = match[0].rstrip()
     before, after = stripped[: match.start()], stripped[match.start() + len(read) :]
     if _BOUND.search(before):
-        return f"{text!r} is a bound: expected a figure, or exact = {{ below = [ … ] }} for a statement"
+        return f"{text!r} is a bound: expected a figure, or, to test that a < b, exact = {{ below = [a, b] }}"
     for pattern, expected in _MISREAD:
         if pattern.match(after):
-            return f'{text!r}: expected {expected}; with value = "…", any text can be printed'
+            return f'{text!r}: expected {expected}; or give the figure as value = "…", and printed may be any text'
     if not match["scale"] and _LETTER.match(after) and not after.startswith("x"):
         return f'{text!r}: the text after {read} is no known unit; expected k, M, G, KiB or %, or value = "…"'
     return ""

@@ -41,7 +41,7 @@ def trainable_params(report: Report, layer: str) -> Value:
 
 @quantity("weights")
 def weights(report: Report, layer: str) -> Value:
-    """Number of parameters without biases, which are those with `bias` in their name."""
+    """Number of parameters except biases, which are recognized by `bias` in their names."""
     graph, below = graph_of(report), f"{layer}." if layer else ""
     owned = {
         parameter.value
@@ -73,7 +73,7 @@ def flops(report: Report, layer: str) -> Value:
 
 @quantity("bytes at the peak of inference", network_only=True, needs_rules=True)
 def inference_peak(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Bytes of the tensors that are alive at the peak of a forward."""
+    """Bytes of the tensors that are alive at the peak of inference."""
     return report.memory.inference_peak
 
 
@@ -97,7 +97,7 @@ def macs_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a qu
 
 @quantity("bytes at the peak of a training step by device", network_only=True, needs_rules=True, training=True)
 def training_peak_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Bytes of the tensors that are alive on each device at its peak of a training step."""
+    """Bytes of the tensors that are alive on each device at that device's peak in a training step."""
     return _by_device(report, "training_peak")
 
 

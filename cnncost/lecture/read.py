@@ -113,7 +113,7 @@ class CourseFile(Measures):
         return text
 
     def _check_figures(self, claim: Claim) -> None:
-        """Raise ClaimsError if the formula is invalid, or a person would read the figure differently."""
+        """Raise ClaimsError if the formula is invalid or the figure is ambiguous."""
         if claim.formula:
             try:
                 evaluate(claim.formula)

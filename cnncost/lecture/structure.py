@@ -104,7 +104,7 @@ def kernel_sizes(report: Report, layer: str) -> Value:
 
 @quantity("convolutions")
 def convs(report: Report, layer: str) -> Value:
-    """Convolutional layers."""
+    """Number of convolutional layers."""
     return len(layers(report, layer, "conv"))
 
 
@@ -116,7 +116,7 @@ def pointwise_convs(report: Report, layer: str) -> Value:
 
 @quantity("fully connected layers")
 def linears(report: Report, layer: str) -> Value:
-    """Linear layers."""
+    """Number of linear layers."""
     return len(layers(report, layer, "linear"))
 
 

@@ -38,7 +38,7 @@ class Column(NamedTuple):
         name: its name in CSV, JSON and pandas.
         heading: displayed above the column.
         meaning: one-sentence description.
-        look: format of a value; counts and bytes are numbers and right-aligned.
+        look: format of a value; columns of numbers are right-aligned.
         attribute: row attribute; by default `name`.
         summed: whether the total row has this column.
         bounded: whether an unknown op makes the number a lower bound.

@@ -48,6 +48,7 @@ class ReportData:
             call has no row.
         container_inputs: the same for the tensors passed to that call; empty unless requested.
         further: columns that were requested with `with_columns`.
+        param_dtypes: number of parameters by dtype.
         phases: costs of a training step's phases, if one was analyzed.
         graph, training: the recorded Graphs of forward and of a training step (None if none was recorded); both are
             None for a report read from a file.
@@ -59,7 +60,7 @@ class ReportData:
         communication: the bytes that this rank of a split model sends and receives, in inference and in training.
         devices: for a model on several devices, the figures of each; else empty.
         links: the copies between these devices, by run, phase and pair of devices.
-        mac_dtypes: multiply-accumulates by operand dtype; `int8` MACs are not FLOPs.
+        mac_dtypes: multiply-accumulates by operand dtype; those of quantized layers (8-bit integers) are not FLOPs.
         examples: number of examples if the input is a list of examples, else None.
         mask_tile: (queries, keys) of the tiles that `macs_unmasked` skips; empty: single pairs, or not requested.
         partial: describes where forward failed; empty if it finished. The figures then cover the ops before

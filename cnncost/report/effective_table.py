@@ -16,7 +16,7 @@ def document(counts: Effective) -> Document:
         Column("path", "module", empty="(model)", least=16),
         Column("dense", "dense MACs", "count"),
         Column("macs", "left", "count"),
-        Column("accumulates", "of it AC", "count"),
+        Column("accumulates", "of which AC", "count"),
         Column("energy", "energy pJ", "figure"),
     )
     total = Row("total", counts.dense, counts.macs, counts.accumulates, counts.in_full)

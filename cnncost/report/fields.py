@@ -23,8 +23,8 @@ class Growth(NamedTuple):
         class_name: class of the module.
         field: its receptive field.
         units: number of units along each of the layer's own spatial axes.
-        grew: whether the field is larger along any axis than all before, or has another jump, or other axes along which
-            it is global or unknown.
+        grew: whether the field is larger along some axis than all fields before, or its jump, or the axes along which
+            it is global or unknown, differ from the field before. True in a row that only `growth_of` returns.
     """
 
     path: str
@@ -130,7 +130,7 @@ class _LargestField:
         self.jump: tuple[int | Fraction | Extent, ...] = ()
 
     def update(self, field: ReceptiveField) -> bool:
-        """Record a field; return whether it is larger along any axis, or its jump or its words changed."""
+        """Record a field; return whether it is larger along some axis, or its jump or its words changed."""
         words = tuple(n if isinstance(n, Extent) else None for n in field.size)
         larger = [i for i, n in enumerate(field.size) if isinstance(n, int) and n > self.sizes.get(i, 0)]
         if not larger and field.jump == self.jump and words == self.words:

@@ -24,8 +24,7 @@ from cnncost.report.memory import MemoryFigures
 from cnncost.report.rows import Computed, Layer, Op
 from cnncost.report.schema import absent_columns, changed, filled_by_passes, groups, has, names, statistics
 
-_READABLE_SCHEMAS = (1, SCHEMA)
-"""Schema versions that can be read: a report's fields are the same in both."""
+_READABLE_SCHEMAS = (1, SCHEMA)  # a report's fields are the same in both
 _COMMAND = "summarize"
 _OF_OPS = ("macs", "flops", "bytes_read", "bytes_written")
 """Columns of ops that add up to the totals."""
@@ -36,8 +35,7 @@ _OPTIONAL = {
     "assumed", "communication", "devices", "links",
 }  # fmt: skip
 """Fields that are not written if empty."""
-_ATOMS = frozenset({int, str, bool, type(None)})
-"""Types that JSON can represent directly."""
+_ATOMS = frozenset({int, str, bool, type(None)})  # types that JSON represents directly
 _ITEM_KEYS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """By field, the keys of its items, which are tuples in a report and objects in JSON."""
 

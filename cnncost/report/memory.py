@@ -27,7 +27,8 @@ class MemoryFigures(NamedTuple):
         optimizer_state: bytes of the optimizer's state after its first step.
         activations: bytes of tensors allocated in forward that outlive it: saved for backward, or returned.
         inference_peak, training_peak: most bytes alive at once, including all of the above and temporaries.
-        inference_ideal_peak, training_ideal_peak: the peaks if every tensor were freed after its last use.
+        inference_ideal_peak, training_ideal_peak: the peaks if activations and temporaries were freed after
+            their last use.
         unseen: ops with unknown temporaries; if there are any, the peaks are lower bounds.
     """
 

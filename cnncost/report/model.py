@@ -72,7 +72,7 @@ class Report(ReportData):
     def with_masks(self, tile: int | tuple[int, int] | None = None) -> Report:
         """A copy with the column macs_unmasked: MACs if attention skips masked pairs.
 
-        Covers `is_causal`, masks with known values, and flex attention's `mask_mod`; `macs` remains the dense count.
+        Covers `is_causal`, masks with known values, and FlexAttention's `mask_mod`; `macs` remains the dense count.
         If a mask is unknown, or hand-written attention adds to its scores or replaces them, the number is an upper
         bound, marked ≤ (`mask_unknown`).
 

@@ -96,7 +96,7 @@ class Layer(Statistics):
         status: `called`; `data`: called, and its numbers depend on the data that the model was run on;
             `used`: never called, but its parameters were read (for example by a fused parent);
             `unused`: never called, and its parameters were not read; `failed`: forward failed in it, and its numbers
-            are those of the ops that it ran before; `unreached`: never called, because forward failed before.
+            are those of the ops that it ran before the failure; `unreached`: never called, because forward failed.
         unknown: whether it ran an op that has no rule, or did not finish: its numbers are lower bounds.
         receptive_field, jump, start: as in `ReceptiveField`; None unless requested (`with_receptive_fields`).
         allocated, saved: bytes that its ops allocated in forward, and those of them that outlive it, saved for

@@ -35,7 +35,7 @@ def load(spec: str) -> ModelSource:
     if name not in names:
         version = torchvision.__version__
         raise SourceError(f"{spec}: torchvision {version} has no model of this name{suggestion(name, names)}")
-    chosen: list[Any] = []  # the weights that the factory was called with, for `inputs_of`
+    chosen: list[Any] = []  # the weights that determine the input size: those requested, or the default ones
 
     def factory(**arguments: Any) -> Any:
         if "pretrained" in arguments:

@@ -38,7 +38,7 @@ def connections(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int
 
 
 def neurons(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Return the units of each layer with weights, by module path. Argument and errors are as for `connections`."""
+    """Return the units of each layer with weights, by module path. Argument and errors as in `connections`."""
     return {path: count.neurons for path, count in _counts(model, input_shape).items()}
 
 
@@ -60,7 +60,7 @@ def _counts(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, Count]:
 
 
 def _connections(path: str, layer: nn.Module, out: torch.Size) -> int:
-    """Return a layer's connections, given its output shape for one image: (maps, height, width) or (neurons,)."""
+    """Return a layer's connections, given its output shape for one image: (maps, height, width) or (units,)."""
     match layer:
         case nn.Conv2d() | SparseConv2d() | nn.Linear():
             # each of the P*Q positions uses each parameter once, biases included

@@ -1,4 +1,4 @@
-"""LeNet-1 (1989) and LeNet-5 (1998) as in the papers, and LeNet-5 as it is built today."""
+"""LeNet-1 (1989, published in 1990) and LeNet-5 (1998) as in the papers, and LeNet-5 as it is built today."""
 
 from collections import OrderedDict
 
@@ -30,7 +30,10 @@ XXX...XXX..X.XXX
 
 
 def _draw_initial_weights(model: nn.Module) -> None:
-    """Draw the weights of nn.Conv2d and nn.Linear layers as in the papers; those of `lenet_layers` draw their own."""
+    """Draw the weights of nn.Conv2d and nn.Linear layers as in the papers.
+
+    The layers of `lenet_layers` draw their own weights.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             fan_in = module.weight[0].numel()

@@ -156,7 +156,7 @@ export interface Box {
   class: string;
   siblings: number;
   shape: number[];
-  told: string;
+  shape_text: string;
   params: Written;
   macs: Written;
   mark: string;

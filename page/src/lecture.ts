@@ -31,7 +31,7 @@ function network(drawn: Drawn): HTMLElement {
     const box = drawn.boxes[chosen]!;
     const [params, macs] = [read(box.params) ?? 0, read(box.macs) ?? 0];
     const many = box.siblings > 1 ? `, ${box.siblings} alike together` : "";
-    told.replaceChildren(h("b", {}, box.name), box.class ? ` (${box.class}${many})` : "", box.told ? `: ${box.told}` : "",
+    told.replaceChildren(h("b", {}, box.name), box.class ? ` (${box.class}${many})` : "", box.shape_text ? `: ${box.shape_text}` : "",
       box.class ? `; ${exact(params)} parameters, ${box.mark}${exact(macs)} MACs, ${share(macs, read(drawn.macs) ?? 0)} of all` : "");
     [...svg.querySelectorAll(".maps")].forEach((element, i) => element.classList.toggle("chosen", i === chosen));
   }
@@ -57,7 +57,7 @@ function network(drawn: Drawn): HTMLElement {
       s("rect", { class: "hit", x: slot * i, width: slot, y: 0, height: HEIGHT + 74 }),
       s("rect", { class: css, x: x - wide / 2, width: wide, y: middle - tall / 2, height: tall, rx: 2 }),
       s("text", { x, y: HEIGHT + 24, "text-anchor": "middle", class: "axis-name" }, name),
-      s("text", { x, y: HEIGHT + 42, "text-anchor": "middle" }, box.shape.length > 1 ? `${box.shape[0]}` : box.told),
+      s("text", { x, y: HEIGHT + 42, "text-anchor": "middle" }, box.shape.length > 1 ? `${box.shape[0]}` : box.shape_text),
       s("text", { x, y: HEIGHT + 58, "text-anchor": "middle" }, box.shape.length > 1 ? `${box.shape.slice(1).join("×")}` : ""));
   }
 

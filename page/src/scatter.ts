@@ -102,7 +102,7 @@ export function scatter(model: Model<Comparison>, store: Store, kept: () => (row
       axisX(frame, ticksOf(toX, across, Math.ceil(frame.width / 95)), across.heading));
     const lacking = tree.size - rows.length;
     told.textContent = (front()
-      ? `Orange: the Pareto front of ${words(across)} and ${words(up)}: no other model is better in one of them and worse in none${model.data.each && `, of each ${model.data.each}`}.`
+      ? `Orange: the Pareto front of ${words(across)} and ${words(up)}: no other model is better in one without being worse in the other${model.data.each && `, of each ${model.data.each}`}.`
       : model.data.axes.length && Object.keys(fronts).length ? "No front: of one of these it is not known what is better." : "No front: the models do not do the same work.") +
       (lacking ? ` ${exact(lacking)} without a value ${lacking === 1 ? "has" : "have"} no dot.` : "") +
       (places.length < rows.length ? ` ${exact(rows.length - places.length)} dots lie at others.` : "");

@@ -168,7 +168,7 @@ def test_alexnets_training_stands_beside_the_slides_days():
     days = float(re.search(r"≥([0-9.]+) days", text)[1])
     # 0.66 GMACs and more an image, three passes, at 1.581 TFLOP/s each
     assert 1.5 < days < 4
-    assert f"{100 * days / 6:.0f} % to {100 * days / 5:.0f} % of the ceilings" in text
+    assert f"{100 * days / 6:.0f} % to {100 * days / 5:.0f} % of their ceilings" in text
 
 
 def test_predicted_memory_is_that_of_the_report():

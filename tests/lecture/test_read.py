@@ -190,7 +190,7 @@ EXACT = [
     ('{ sum = [{ model = "lenet5", quantity = "map_size", layer = "c1" }, { formula = "1" }] }', "for arithmetic"),
     ('{ ratio = [{ formula = "1" }, { formula = "0" }] }', "zero"),
     ('{ experiment = "conv_formul" }', "did you mean conv_formula"),
-    ('{ experiment = "conv_params", arguments = [1] }', "takes arguments"),
+    ('{ experiment = "conv_params", arguments = [1] }', "expected arguments"),
 ]
 
 

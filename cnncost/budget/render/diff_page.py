@@ -91,7 +91,8 @@ def _columns() -> Iterator[Json]:
     yield _text("what", "what changed", "of the module itself")
     yield from (_column(name, side) for name in _COLUMN_GROUPS for side in ("old", "new"))
     yield _text("class", "class", "before → after")
-    yield _text("state", "state", "same, changed, added, removed, or inside: modules in it changed") | {"hidden": True}
+    states = "same, changed, added, removed, or inside (only modules within it changed)"
+    yield _text("state", "state", states) | {"hidden": True}
 
 
 def _column(name: str, side: str) -> Json:
@@ -109,8 +110,9 @@ def _text(name: str, heading: str, meaning: str) -> Json:
 def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
     """Return the rows by column, like `Rows` in `page/src/data.ts`.
 
-    Numbers under a figure's plain name (`macs`) are the widths of bands in the drawn tree. Marks under the plain name
-    `flops` are on rows whose figures leave out an op without a rule; they are the column `unknown` in the page's CSV.
+    Figures have three columns each (`macs_old`, `macs_new`, `macs_change`). Numbers under the plain name, `macs`, are
+    the widths of the rows' bands in the drawn tree. Marks under the plain name `flops` mark rows whose figures leave
+    out an op without a rule: the page's CSV shows them in the column `unknown`.
     """
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}

@@ -50,7 +50,7 @@ class Masks:
     Attributes:
         by_node: known masks by node index.
         on_values: whether the recording is from real data, so that every tensor has values.
-        functions: masks computed by functions (flexible attention). A key holds the ids of the objects that the mask
+        functions: masks computed by functions (FlexAttention). A key holds the ids of the objects that the mask
             depends on; the value is the mask and these objects, which must stay alive.
         sources: functions that return pairs of a user's tensor and the meta tensor that represents it.
     """

@@ -10,7 +10,7 @@ import torch
 Check: TypeAlias = Callable[[dict[str, Any]], None]
 
 CHECKS: dict[str, Check] = {}
-"""By op name: gets the op's arguments by name, and its name as `__op__`; raises an error where torch would."""
+"""Checks by op name. A check gets the op's arguments by name, and its name as `__op__`; it raises where torch would."""
 
 
 def _checks(*names: str) -> Callable[[Check], Check]:
@@ -66,16 +66,19 @@ def _batch_norm(a: dict[str, Any]) -> None:
         raise RuntimeError("expected running_mean and running_var in evaluation mode")
     x = a["input"]
     per_channel = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
-    # the only mix that torch allows: float32 statistics for an input in a 16-bit dtype
+    # torch allows one mix: float32 weight, bias and running statistics with a 16-bit input
     if any(t.dtype != x.dtype and (t.dtype, x.dtype.itemsize) != (torch.float32, 2) for t in per_channel):
-        raise RuntimeError("expected weight, bias and running statistics of the input's dtype")
+        raise RuntimeError(
+            "expected weight, bias and running statistics of the input's dtype, or float32 for a 16-bit input"
+        )
 
 
 @_checks("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")
 def _softmax(a: dict[str, Any]) -> None:
     x, dim = a["self"], a["dim"]
-    if not -max(x.dim(), 1) <= dim < max(x.dim(), 1):
-        raise IndexError(f"dimension out of range: expected one of {-x.dim()} to {x.dim() - 1}, but got {dim}")
+    n = max(x.dim(), 1)
+    if not -n <= dim < n:
+        raise IndexError(f"expected a dim from {-n} to {n - 1}, but got {dim}")
 
 
 @_checks("mean", "sum", "amax", "amin")

@@ -1,4 +1,4 @@
-"""Flexible attention: scores modified and masked by user functions (torch.nn.attention.flex_attention).
+"""FlexAttention: scores modified and masked by user functions (torch.nn.attention.flex_attention).
 
 It is recorded as dense attention. To find the pairs of query and key that are kept, `mask_mod` runs on all pairs, with
 the known values of the tensors that it reads. In a training step, the backward is recorded as an attention backward and
@@ -47,7 +47,7 @@ def flex_attention(
     recorder: Recording, func: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
     score_mod: Callable[..., Any], block_mask: Any, *rest: Any, **kwargs: Any,
 ) -> Any:  # fmt: skip
-    """Record flexible attention as dense attention, and run `score_mod` once on all scores.
+    """Record FlexAttention as dense attention, and run `score_mod` once on all scores.
 
     query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. Masked-out blocks count, too: by convention the dense count is
     reported, as for causal attention.
@@ -290,7 +290,7 @@ class _OnValues(TorchDispatchMode):
 
 
 class _Flex(torch.autograd.Function):
-    """Flexible attention with a derivative that doesn't need torch's tracing."""
+    """FlexAttention with a backward that doesn't need torch's tracing."""
 
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any, func: Any, score_mod: Any, rest: Any, kwargs: Any) -> Any:
@@ -338,7 +338,7 @@ def _with_derivative(func: Any) -> Callable[..., Any]:
 def patches() -> list[Patch]:
     """Return patches that skip torch's device check, and replace the derivative by one that runs without data.
 
-    Empty if flexible attention has not been imported.
+    Empty if FlexAttention has not been imported.
     """
     places = flexible_attention_places()
     if places is None:

@@ -24,7 +24,7 @@ from cnncost.frontends.torch.compat.packages import is_compiler_loaded
 from cnncost.frontends.torch.compat.settings import (
     default_mode,
     delete_unset_default,
-    named_device,
+    innermost_device,
     set_default_mode,
     validates_distributions,
 )
@@ -102,7 +102,7 @@ def same_modes() -> Iterator[None]:
     Needed if code sets the default device or enters a mode without exiting it: torch pops and pushes modes by their
     position on the stack, and would later push one of ours again.
     """
-    before, device = _modes(), named_device()
+    before, device = _modes(), innermost_device()
     try:
         yield
     finally:

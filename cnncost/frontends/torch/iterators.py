@@ -30,8 +30,8 @@ class _Entry(NamedTuple):
     before: Any
 
 
-class Running:
-    """Iterators that are not copied, with their positions before forward."""
+class Unrewindable:
+    """Iterators and other objects that can be neither copied nor rewound, with their positions before forward."""
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 import torch
 from torch import nn
 
-from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
+from cnncost.frontends.torch.iterators import Unrewindable, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, is_system_module, slots
 from cnncost.frontends.torch.states import RandomState, Undo, closed_check, position, undo_of
 from cnncost.frontends.torch.surroundings import Reach
@@ -51,7 +51,7 @@ class Watch:
 
     Attributes:
         ids: watched objects, which must not be copied, by `id`.
-        running: iterators, queues and files that may advance in a way that can't be undone.
+        unrewindable: iterators, queues and files that may advance in a way that can't be undone.
     """
 
     def __init__(self, reach: Reach, own: Container[int] = ()) -> None:
@@ -61,7 +61,7 @@ class Watch:
         self._where = ""
         """Where the objects were found that are being added, for messages."""
         self._generators: list[RandomState] = []
-        self.running = Running()
+        self.unrewindable = Unrewindable()
         self._lent: dict[int, Any] = {}
         """Copies of iterators that replace those in variables, by the variable's index."""
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
@@ -126,7 +126,7 @@ class Watch:
                 continue
             if is_iterator(kind):
                 self.ids[id(value)] = value
-                self.running.add(value, self._where)
+                self.unrewindable.add(value, self._where)
                 continue
             if isinstance(value, nn.Module):
                 if id(value) not in self._own:
@@ -150,12 +150,12 @@ class Watch:
             pending.extend(value if len(value) < _LONG else ())
             return
         elif (read_position := position(value)) is not None:
-            self.running.add_position(value, self._where, read_position)
+            self.unrewindable.add_position(value, self._where, read_position)
             return
         elif (undo := undo_of(value, kind)) is not None:
             self._note(undo)
             if (is_closed := closed_check(value)) is not None:  # a closed file can't be reopened
-                self.running.add_position(value, self._where, is_closed)
+                self.unrewindable.add_position(value, self._where, is_closed)
             if isinstance(undo, RandomState):
                 self._generators.append(undo)
             return
@@ -318,7 +318,7 @@ def watching(watch: Watch, skeleton_copy: Callable[[Any], Any]) -> Iterator[list
             else:
                 table.pop(copy, None)
         restored.extend(watch.restore())
-    watch.running.check()
+    watch.unrewindable.check()
 
 
 _SETS = (set, WeakSet)

@@ -32,7 +32,7 @@ _FUNCTIONS: tuple[nn.Module, ...] = (nn.Sigmoid(), nn.ReLU())
 
 @experiment("the largest derivative, by autograd")
 def largest_factor(function: int) -> Measured:
-    """Return the largest derivative of the sigmoid (0) or the ReLU (1), its largest factor in the chain rule."""
+    """Return the largest derivative of the sigmoid (0) or the ReLU (1), as a factor in the chain rule."""
     x = torch.linspace(-8, 8, 33, dtype=torch.float64, requires_grad=True)  # includes 0, where the sigmoid is steepest
     (slope,) = torch.autograd.grad(_FUNCTIONS[function](x).sum(), x)
     return Measured(Fraction(float(slope.max())))
@@ -89,7 +89,7 @@ def _exponent(function: int, depth: int) -> int:
 
 
 def _weights(function: int, depth: int) -> list[Tensor]:
-    """Return random weights for each layer of n units, with variance 1/n for sigmoids (Glorot), 2/n for ReLUs (He)."""
+    """Return random weights of each layer of n units: variance 1/n for sigmoids (Glorot), 2/n for ReLUs (He)."""
     generator = torch.Generator().manual_seed(8)  # with this seed, no exponent is close to a rounding boundary
     scale = math.sqrt((2 if function == RELU else 1) / WIDTH)
     return [scale * torch.randn(WIDTH, WIDTH, generator=generator, dtype=torch.float64) for _ in range(depth)]

@@ -29,7 +29,7 @@ def dropout_is_free() -> Measured:
 
 @experiment("gradients of LeNet-5, compared with its receptive fields")
 def back_projection() -> Measured:
-    """Whether the image area on which an output of each layer has a gradient is as wide as its receptive field.
+    """Whether each layer's receptive field is as wide as the image area in which its output at (0, 0) has a gradient.
 
     The lecture calls the receptive field the output's back-projection.
     """

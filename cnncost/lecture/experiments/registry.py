@@ -44,7 +44,7 @@ def run(name: str, *arguments: int) -> Measured:
         signature(runner).bind(*arguments)
     except TypeError as error:
         takes = ", ".join(signature(runner).parameters)
-        raise CnncostError(f"experiment {name}: takes arguments = [{takes}]: {error}") from None
+        raise CnncostError(f"experiment {name}: expected arguments = [{takes}], got {[*arguments]}: {error}") from None
     return runner(*arguments)
 
 

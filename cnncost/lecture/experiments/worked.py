@@ -103,7 +103,7 @@ def worked_step(row: int, column: int) -> Measured:
 
 @experiment("the gradient of the first output")
 def worked_last_pixel() -> Measured:
-    """The number, counted from 1, of the last pixel on which the first output depends: the one multiplied by w9."""
+    """The position, counted from 1, of the last pixel on which the first output depends: the one multiplied by w9."""
     image = _tensor(INPUT).requires_grad_()
     first = F.conv2d(image, torch.ones(1, 1, 3, 3))[0, 0, 0, 0]
     (gradient,) = torch.autograd.grad(first, image)

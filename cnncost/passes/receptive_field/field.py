@@ -1,12 +1,12 @@
-"""Exact fields: the positions that every element of a tensor sees along one axis of one of the model's inputs.
+"""Exact fields: the positions that each element of a tensor sees along one axis of one of the model's inputs.
 
 A tensor's axes are products of factors: flattening an H×W map gives an axis with the two factors H and W, so that a
 view can recover H and W. Along a factor, positions that see the same input positions form a class, so a grid of cells
-over the classes of all factors says what every element sees.
+over the classes of all factors says what each element sees.
 
 There are two grids: `exact`, clipped to the input; and that of `periodic`, a pattern that holds far from any border, on
-an input of any size. The pattern repeats along one factor, the growing factor: the outermost part of the input's axis,
-whose size grows with the input's.
+an input of any size. The pattern repeats along one factor, the growing factor, whose size grows with the input's: if
+the input's axis is split into factors, it is the outermost (slowest-varying) one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AxisFactor(NamedTuple):
         size: number of positions.
         classes: number of classes of positions that see the same; 1 if all see the same.
         table: class by position; None: position i has class i, or class 0 if there is only one class.
-        grows: whether its size grows with the input's: it is the outermost part of the input's axis.
+        grows: whether it is the growing factor, whose size grows with the input's.
     """
 
     size: int

@@ -13,7 +13,7 @@ behavior, and torch has no public equivalent.
     tensors        base classes, storages, reference counts
     modules        `__call__`, the tables of parameters, private classes
     optimizers     hooks around an optimizer's step
-    settings       the default device and other settings without a public getter
+    settings       settings that public functions can't read or can't restore
     distributed    process groups, DTensor and FSDP
     pipelining     stages and schedules of pipelines
     compilation    stand-ins for the compiler while it is not loaded

@@ -76,9 +76,9 @@ HOOKS = "_backward_hooks"
 
 
 def differentiating_places() -> list[tuple[Any, str]]:
-    """Functions by which `torch.func` and `torch.autograd.functional` start to differentiate.
+    """The functions with which `torch.func` and `torch.autograd.functional` begin a derivative.
 
-    Empty while the module of `torch.func` is not imported.
+    Empty if the module that implements `torch.func` has not been imported.
     """
     transforms = sys.modules.get(TRANSFORMS)
     if transforms is None:
@@ -93,7 +93,7 @@ def in_dual_level() -> bool:
 
 
 is_inside_transform: Callable[[torch.Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
-"""Whether a tensor is the wrapper by which `vmap` or `grad` passes a tensor to its function."""
+"""Whether a tensor is a wrapper in which `vmap` or `grad` passes a tensor to its function."""
 
 
 def below_transforms(tensor: torch.Tensor) -> torch.Tensor:

@@ -81,9 +81,10 @@ _MODULES: Mapping[tuple[str, str], Any] = {
 
 
 def _for_plain_values(name: str, kind: type, answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a replacement for torch's function `name`: calls `answer` if all arguments are plain values of a type.
+    """Return a replacement for torch's function `name`, which calls `answer` if all arguments are plain values.
 
-    For other arguments (symbolic sizes, keyword arguments) it imports torch's module and calls the original.
+    For other arguments (symbolic sizes, keyword arguments) it imports torch's module and calls the original. `kind` is
+    the type of plain values, as in `_is_plain`.
     """
 
     def function(*args: Any, **kwargs: Any) -> Any:

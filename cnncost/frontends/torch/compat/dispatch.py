@@ -42,7 +42,7 @@ function_depth: Callable[[], int] = torch._C._len_torch_function_stack
 
 pop_function_mode: Callable[[], Any] = _pop_mode
 push_function_mode: Callable[[Any], None] = _push_mode
-"""Pop the innermost function mode, and push one: to restore the stack after code that left it changed."""
+"""Pop the innermost function mode, and push one: they restore the stack after code that has left it changed."""
 
 # ---- composite ops
 
@@ -63,7 +63,7 @@ key: Callable[[str], Any] = torch._C._dispatch_key_parse
 """Returns the dispatch key of a name. `torch.DispatchKey` has only some keys as attributes."""
 
 OURS = {name: key(name) for name in ("AutocastIPU", "AutocastHPU")}
-"""Dispatch keys of devices that torch no longer supports, so that this package can register kernels at them. Like all
+"""Dispatch keys of devices that torch no longer supports, so this package can register kernels at them. Like all
 autocast keys they come before autograd's. The first implements autocast's casts, the second ops whose implementation
 depends on the device that a meta tensor represents."""
 

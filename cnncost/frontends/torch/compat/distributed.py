@@ -90,7 +90,7 @@ def states_by_module() -> Any:
 
 
 def group_of(group: Any) -> Any:
-    """The process group that a collective's argument refers to: a `ProcessGroup`, a boxed one, or a group's name.
+    """Return the group that a collective's argument refers to: a `ProcessGroup`, a boxed one, or a group's name.
 
     Raises:
         InputError: the group no longer exists.

@@ -20,18 +20,19 @@ def since(*version: int) -> bool:
 
 
 ATTENTION_TAKES_THREE_AXES = since(2, 14)
-"""2.14: three axes get a batch of one (`normalize_unbatched_input` in sdp_utils_cpp.h) before a kernel is chosen."""
+"""2.14: before a kernel is chosen, inputs with three axes get a batch axis of size 1
+(`normalize_unbatched_input` in sdp_utils_cpp.h)."""
 
 ATTENTION_BROADCASTS_ONE_HEAD = since(2, 14)
-"""2.14: kernels take one head of keys and values for all queries' heads even without `enable_gqa` (`supports_mqa` of
-`check_batch_size_and_num_heads_dense`; pytorch pull request 191085)."""
+"""2.14: kernels accept a single head of keys and values for all query heads, even without `enable_gqa`
+(`supports_mqa` of `check_batch_size_and_num_heads_dense`; pytorch pull request 191085)."""
 
 EFFICIENT_ATTENTION_TAKES_GROUPS = since(2, 14)
-"""2.14: CUDA's memory-efficient kernel takes fewer heads of keys and values than of queries (the same change)."""
+"""2.14: CUDA's memory-efficient kernel accepts fewer key and value heads than query heads (the same change)."""
 
 ONEDNN_KEEPS_STATES_ONCE = since(2, 11)
-"""2.11, with oneDNN 3.10.2 instead of 3.7.1: a recurrent layer's workspace has one part for hidden states; before,
-`set_offsets` (src/cpu/rnn/rnn_utils.cpp) also registered two that no kernel reads."""
+"""2.11, with oneDNN 3.10.2 instead of 3.7.1: a recurrent layer's workspace has one buffer of hidden states; before,
+`set_offsets` (src/cpu/rnn/rnn_utils.cpp) also registered two buffers that no kernel reads."""
 
 LSTM_UNPACKS_EQUAL_LENGTHS = since(2, 13)
 """2.13: packed sequences of equal length use oneDNN's kernel, as unpacked ones do; before, an LSTM ran each of their
@@ -41,9 +42,10 @@ AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
 """2.11: casts of weights are no longer cached under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
 
 AUTOCAST_CASTS_WITH_GRADIENTS = since(2, 11)
-"""2.11: casts of weights that are cached have gradients, even if the first use is under `torch.no_grad`; before, the
-grad mode of the first use decided (`cached_cast` in autocast_mode.cpp; pytorch pull request 165068). Without gradients,
-`matmul` expands a weight instead of copying rows that are not contiguous (`should_fold` in LinearAlgebra.cpp)."""
+"""2.11: cached casts of weights are differentiable, even if the first use is under `torch.no_grad`; before, this
+depended on the grad mode at the first use (`cached_cast` in autocast_mode.cpp; pytorch pull request 165068). Without
+gradients, `matmul` expands a weight instead of copying rows that are not contiguous (`should_fold` in
+LinearAlgebra.cpp)."""
 
 TRACED_CONVOLUTIONS_RUN_ON_META = since(2, 13)
 """2.13: `_convolution`, which traced modules call, works on meta tensors; before, it required a backend's own kernel

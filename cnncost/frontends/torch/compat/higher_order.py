@@ -1,4 +1,4 @@
-"""Higher-order ops, which take functions, and flexible attention, which is one."""
+"""Higher-order ops, which take functions, and FlexAttention, which is one of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fall_through(key: Any) -> None:
         op.fallthrough(key)
 
 
-# ---- flexible attention, imported only if a model uses it, because it imports torch's compiler
+# ---- FlexAttention, imported only if a model uses it, because it imports torch's compiler
 
 _FLEXIBLE_ATTENTION = "torch.nn.attention.flex_attention"
 NO_OP_FUNCTIONS = frozenset({"_identity", "noop_mask"})
@@ -36,23 +36,23 @@ NO_OP_FUNCTIONS = frozenset({"_identity", "noop_mask"})
 
 
 def flexible_attention_places() -> tuple[tuple[Any, str], tuple[Any, str]] | None:
-    """Two attributes of flexible attention's module: the device check, and the op; None if it is not imported.
+    """Two attributes of FlexAttention's module: the device check, and the op; None if it is not imported.
 
-    Both have to be replaced: the check rejects `meta`, and the op would have the compiler trace its derivative.
+    Both have to be replaced: the check rejects `meta`, and the op would let torch's compiler trace its backward.
     """
     module = sys.modules.get(_FLEXIBLE_ATTENTION)
     return None if module is None else ((module, "_validate_device"), (module, "flex_attention_hop"))
 
 
 def dense_flexible_attention() -> Callable[..., Any]:
-    """Return torch's reference implementation of flexible attention: plain ops on all pairs of a query and a key."""
+    """Return torch's reference implementation of FlexAttention: plain ops on all pairs of a query and a key."""
     from torch._higher_order_ops.flex_attention import math_attention
 
     return math_attention
 
 
 def flexible_attention_backward() -> Callable[..., Any]:
-    """Return the op that computes flexible attention's gradients."""
+    """Return the op that computes FlexAttention's gradients."""
     from torch._higher_order_ops.flex_attention import flex_attention_backward
 
     backward: Callable[..., Any] = flex_attention_backward

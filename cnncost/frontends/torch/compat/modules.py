@@ -28,7 +28,7 @@ children_of: Callable[[nn.Module], dict[str, Any]] = attrgetter(MODULES)
 """A module's own submodules by name; some are None."""
 
 INNER_SCRIPT = "_actual_script_module"
-"""Key in the `__dict__` of a traced module, or of a class derived from ScriptModule: the script that it stands for."""
+"""Key in the `__dict__` of a traced module, or of an instance of a ScriptModule subclass: the script that it wraps."""
 
 
 def is_scripted(kind: type) -> bool:
@@ -89,7 +89,7 @@ INITIAL_FILL_PLACES = tuple(
 """The functions by which `torch.nn.init` finally fills a tensor, under `no_grad`."""
 
 has_one_width: Callable[[nn.MultiheadAttention], bool] = attrgetter("_qkv_same_embed_dim")
-"""Whether queries, keys and values have one width, so that one weight projects them all."""
+"""Whether queries, keys and values have the same width; then one packed weight projects all three."""
 
 FORWARD_HOOKS: Callable[[nn.Module], tuple[Any, Any]] = attrgetter("_forward_hooks", "_forward_pre_hooks")
 """A module's own hooks around forward, by handle."""

@@ -18,7 +18,7 @@ TRANSFORMS = "torch._functorch.eager_transforms"
 """The module that implements `torch.func`."""
 
 EXPORT_ARCHIVE = "torch.export.pt2_archive._package"
-"""Its import creates the loggers that `torch.export.load` logs to. `load` imports it anyway."""
+"""The module whose import creates the loggers that `torch.export.load` logs to. `load` imports it anyway."""
 
 
 def is_compiler_loaded() -> bool:

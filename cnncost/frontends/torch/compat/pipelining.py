@@ -12,7 +12,6 @@ GPIPE, ONE_F_ONE_B = schedules.ScheduleGPipe, schedules.Schedule1F1B
 SINGLE = (GPIPE, ONE_F_ONE_B)
 """Schedules with one stage per rank. Their lists of actions are only for display; other schedules run theirs."""
 
-
 ALL = (schedules.PipelineScheduleSingle, schedules.PipelineScheduleMulti)
 """Base classes of all schedules."""
 

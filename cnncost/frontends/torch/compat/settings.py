@@ -1,4 +1,4 @@
-"""Settings that torch has no public query for: the default device (a function mode), and argument validation."""
+"""Settings that public functions can't read or can't restore: default device, print options, argument validation."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def default_device() -> torch.device:
     return torch.get_default_device()
 
 
-def named_device() -> Any:
-    """Return the device of the innermost `with torch.device(…)`, which torch stores separately."""
+def innermost_device() -> Any:
+    """Return the device of the innermost `with torch.device(…)`, which torch stores apart from the mode."""
     return _device.CURRENT_DEVICE
 
 
-def set_default_mode(mode: Any, named: Any) -> None:
-    """Restore the values that `default_mode` and `named_device` returned."""
-    _THREAD.device_context, _device.CURRENT_DEVICE = mode, named
+def set_default_mode(mode: Any, innermost: Any) -> None:
+    """Restore the values that `default_mode` and `innermost_device` returned."""
+    _THREAD.device_context, _device.CURRENT_DEVICE = mode, innermost
     delete_unset_default()
 
 

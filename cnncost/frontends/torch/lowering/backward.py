@@ -198,7 +198,7 @@ def bag_weights_backward(call: OpCall) -> Lowered:
 
 @lowers("_segment_reduce_backward")
 def segment_reduce_backward(call: OpCall) -> Lowered:
-    """grad and output: the reduced elements; data."""
+    """grad, output: one element per reduced segment; data: the elements before the reduction."""
     return "segment_reduce_backward", {"fn": call["reduce"]}
 
 

@@ -13,14 +13,14 @@ from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lo
 # ---- elementwise
 
 _FUNCTIONS = """
-neg abs reciprocal square sqrt rsqrt exp exp2 expm1 log log2 log10 log1p pow sin cos tan asin acos atan atan2
-sinh cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma i0 floor ceil round trunc frac sign sgn
+neg abs reciprocal square sqrt rsqrt exp exp2 expm1 log log2 log10 log1p pow sin cos tan asin acos atan atan2 sinh
+cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma i0 floor ceil round trunc frac sign sgn
 maximum minimum fmax fmin relu relu6 threshold eq ne lt le gt ge isnan isinf isposinf isneginf isfinite isclose fmod
-remainder
-floor_divide heaviside angle clamp clamp_min clamp_max ldexp nextafter igamma igammac where masked_fill copysign signbit
-logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or bitwise_xor gcd lcm real imag conj
-rsub hardtanh leaky_relu prelu rrelu celu selu sigmoid silu glu softplus softsign mish hardsigmoid hardswish hardshrink
-softshrink logit lerp addcmul addcdiv hypot xlogy logaddexp logaddexp2 nan_to_num deg2rad rad2deg polar complex positive
+remainder floor_divide heaviside angle clamp clamp_min clamp_max ldexp nextafter igamma igammac where masked_fill
+copysign signbit logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or bitwise_xor gcd lcm
+real imag conj rsub hardtanh leaky_relu prelu rrelu celu selu sigmoid silu glu softplus softsign mish hardsigmoid
+hardswish hardshrink softshrink logit lerp addcmul addcdiv hypot xlogy logaddexp logaddexp2 nan_to_num deg2rad rad2deg
+polar complex positive
 """.split()
 """Ops whose name is that of the function (the attribute `fn`)."""
 
@@ -29,17 +29,16 @@ _ALIASES = {
     "clip": "clamp", "arccos": "acos", "arcsin": "asin", "arctan": "atan", "arctan2": "atan2", "arccosh": "acosh",
     "arcsinh": "asinh", "arctanh": "atanh", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le",
     "not_equal": "ne", "special_expit": "sigmoid", "special_erf": "erf", "special_erfc": "erfc",
-    "special_erfinv": "erfinv",
-    "special_erfcx": "erfcx", "special_expm1": "expm1", "special_exp2": "exp2", "special_log1p": "log1p",
-    "special_logit": "logit", "special_digamma": "digamma", "special_gammaln": "lgamma", "special_psi": "digamma",
-    "special_sinc": "sinc", "special_round": "round", "special_i0": "i0", "special_i0e": "i0e", "special_i1": "i1",
-    "special_i1e": "i1e", "special_ndtri": "ndtri", "special_log_ndtr": "log_ndtr", "special_entr": "entr",
-    "special_xlogy": "xlogy", "special_xlog1py": "xlog1py", "special_zeta": "zeta", "special_polygamma": "polygamma",
-    "__and__": "bitwise_and", "__or__": "bitwise_or", "__xor__": "bitwise_xor", "__iand__": "bitwise_and",
-    "__ior__": "bitwise_or", "__ixor__": "bitwise_xor", "__lshift__": "bitwise_shift", "__rshift__": "bitwise_shift",
-    "bitwise_left_shift": "bitwise_shift", "bitwise_right_shift": "bitwise_shift", "log_sigmoid_forward": "logsigmoid",
-    "log_sigmoid": "logsigmoid", "rrelu_with_noise": "rrelu", "_prelu_kernel": "prelu",
-    "_conj_physical": "conj", "conj_physical": "conj",
+    "special_erfinv": "erfinv", "special_erfcx": "erfcx", "special_expm1": "expm1", "special_exp2": "exp2",
+    "special_log1p": "log1p", "special_logit": "logit", "special_digamma": "digamma", "special_gammaln": "lgamma",
+    "special_psi": "digamma", "special_sinc": "sinc", "special_round": "round", "special_i0": "i0",
+    "special_i0e": "i0e", "special_i1": "i1", "special_i1e": "i1e", "special_ndtri": "ndtri",
+    "special_log_ndtr": "log_ndtr", "special_entr": "entr", "special_xlogy": "xlogy", "special_xlog1py": "xlog1py",
+    "special_zeta": "zeta", "special_polygamma": "polygamma", "__and__": "bitwise_and", "__or__": "bitwise_or",
+    "__xor__": "bitwise_xor", "__iand__": "bitwise_and", "__ior__": "bitwise_or", "__ixor__": "bitwise_xor",
+    "__lshift__": "bitwise_shift", "__rshift__": "bitwise_shift", "bitwise_left_shift": "bitwise_shift",
+    "bitwise_right_shift": "bitwise_shift", "log_sigmoid_forward": "logsigmoid", "log_sigmoid": "logsigmoid",
+    "rrelu_with_noise": "rrelu", "_prelu_kernel": "prelu", "_conj_physical": "conj", "conj_physical": "conj",
     **{f"special_{name}": name for name in (
         "airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0"
         " modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0"
@@ -61,13 +60,10 @@ def pointwise(call: OpCall) -> Lowered:
     return "pointwise", {"fn": name} | ({"axis": call["dim"]} if name == "glu" else {})
 
 
-_SUMS = {"add": "add", "sub": "sub", "subtract": "sub"}
-
-
-@lowers(*_SUMS)
+@lowers("add", "sub", "subtract")
 def scaled_sum(call: OpCall) -> Lowered:
     """x ± α·y; an α other than 1 adds a multiplication."""
-    return "pointwise", {"fn": "add_scaled" if call.get("alpha", 1) != 1 else _SUMS[call.name]}
+    return "pointwise", {"fn": "add_scaled" if call.get("alpha", 1) != 1 else call.name.removesuffix("tract")}
 
 
 @lowers("mul", "div")
@@ -156,10 +152,8 @@ def reduce(call: OpCall) -> Lowered:
     """Over `dim`, or over all axes; max and min of two tensors are elementwise."""
     if call.name in {"max", "min"} and "other" in call.arguments:
         return "pointwise", {"fn": {"max": "maximum", "min": "minimum"}[call.name]}
-    return "reduce", {
-        "fn": _REDUCTIONS[call.name],
-        **{k: v for k, v in call.plain().items() if k in {"dim", "keepdim"}},
-    }
+    axes = {name: value for name, value in call.plain().items() if name in {"dim", "keepdim"}}
+    return "reduce", {"fn": _REDUCTIONS[call.name], **axes}
 
 
 _SOFTMAX = {
