@@ -78,7 +78,7 @@ def _softmax(a: dict[str, Any]) -> None:
     x, dim = a["self"], a["dim"]
     n = max(x.dim(), 1)
     if not -n <= dim < n:
-        raise IndexError(f"expected a dim from {-n} to {n - 1}, but got {dim}")
+        raise IndexError(f"dimension out of range: expected a dim from {-n} to {n - 1}, but got {dim}")
 
 
 @_checks("mean", "sum", "amax", "amin")
