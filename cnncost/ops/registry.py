@@ -107,7 +107,12 @@ def flops(label: str, each: int, *pairs: str | int) -> Term:
 
 
 def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:
-    """Return a Cost with these terms; by default all inputs are read once and all outputs written once."""
+    """Return a Cost with these terms; by default all inputs are read once and all outputs written once.
+
+    If no tensor has a floating-point dtype, multiply-accumulates and what is added to them are no FLOPs.
+    """
+    if any(each.mac and each.flops for each in terms) and not any(t.floating for t in spec.inputs + spec.outputs):
+        terms = tuple([each._replace(flops=0) for each in terms])
     return Cost(
         terms,
         sum([t.nbytes for t in spec.inputs]) if read is None else read,

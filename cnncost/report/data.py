@@ -60,7 +60,7 @@ class ReportData:
         communication: the bytes that this rank of a split model sends and receives, in inference and in training.
         devices: for a model on several devices, the figures of each; else empty.
         links: the copies between these devices, by run, phase and pair of devices.
-        mac_dtypes: multiply-accumulates by operand dtype; those of quantized layers (8-bit integers) are not FLOPs.
+        mac_dtypes: multiply-accumulates by operand dtype; those of integers are not FLOPs.
         examples: number of examples if the input is a list of examples, else None.
         mask_tile: (queries, keys) of the tiles that `macs_unmasked` skips; empty: single pairs, or not requested.
         partial: describes where forward failed; empty if it finished. The figures then cover the ops before

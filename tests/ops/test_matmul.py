@@ -199,10 +199,21 @@ def test_a_bias_of_a_grouped_product_is_one_flop_an_output():
     assert (cost.macs, cost.flops) == (32 * 16 * 24, 2 * 32 * 16 * 24 + 32 * 24)
 
 
-def test_integer_products(analyze):
-    """Integer products are multiply-accumulates, but not floating-point operations."""
-    x, y = torch.ones(3, 4, dtype=torch.int64, device="meta"), torch.ones(4, 5, dtype=torch.int64, device="meta")
-    assert analyze(torch.mm, x, y).totals.macs == 3 * 4 * 5
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int8, torch.uint8])
+@pytest.mark.parametrize(
+    ("function", "shapes", "macs"),
+    [
+        pytest.param(torch.mm, [(3, 4), (4, 5)], 3 * 4 * 5, id="mm"),
+        pytest.param(torch.addmm, [(5,), (3, 4), (4, 5)], 3 * 4 * 5, id="addmm, with a sum"),
+        pytest.param(torch.bmm, [(2, 3, 4), (2, 4, 5)], 2 * 3 * 4 * 5, id="bmm"),
+        pytest.param(F.linear, [(3, 4), (5, 4), (5,)], 3 * 4 * 5, id="linear, with a bias"),
+        pytest.param(F.conv1d, [(1, 2, 9), (4, 2, 3), (4,)], 7 * 4 * 2 * 3, id="convolution, with a bias"),
+    ],
+)
+def test_integer_products(analyze, function, shapes, macs, dtype):
+    """Integer products are multiply-accumulates, but not floating-point operations; sums of integers are neither."""
+    found = analyze(function, *(torch.ones(shape, dtype=dtype, device="meta") for shape in shapes)).totals
+    assert (found.macs, found.flops) == (macs, 0)
 
 
 def test_an_empty_product(analyze):
