@@ -86,7 +86,9 @@ def the_change(said, line_of):
 
 def test_a_change_is_made_in_place_and_in_a_child_alone():
     attrs = {"cell": "lstm", "layers": 2, "directions": 1, "hidden": 3, "recurrent": 3, "steps_axis": 0, "tokens": 10}
-    spec = OpSpec("recurrent", (TensorType((5, 2, 4), "float32"),), (), tuple(sorted(attrs.items())))
+    attrs |= {"input": 4, "bias": False}
+    x, weight, y = (TensorType(shape, "float32") for shape in ((5, 2, 4), (12, 4), (5, 2, 3)))
+    spec = OpSpec("recurrent", (x, weight), (y,), tuple(sorted(attrs.items())))
     assert scratch_of(spec) == 10 * 3 * 4
     change, path = the_change("Mult to FloorDiv", "width * ITEM_BYTES"), str(ROOT / SCRATCH)
     functions = _functions_of([SCRATCH])
