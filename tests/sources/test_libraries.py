@@ -195,7 +195,7 @@ NAMES = [
     ),
     pytest.param("torchvision:resnet50", {"pretrained": True}, "weights=DEFAULT", id="an old way", marks=TORCHVISION),
     pytest.param("hf:brt", {}, "did you mean bert", id="an architecture", marks=TRANSFORMERS),
-    pytest.param("hf:org/name", {}, "nothing is downloaded", id="a name on a hub", marks=TRANSFORMERS),
+    pytest.param("hf:org/name", {}, "models on the hub are not downloaded", id="a name on a hub", marks=TRANSFORMERS),
     pytest.param("hf:bert-base-uncased", {}, "Give the architecture, hf:bert, in its", id="bert", marks=TRANSFORMERS),
     pytest.param("hf:google/vit-base-patch16-224", {}, "architecture, hf:vit, in", id="vit", marks=TRANSFORMERS),
     pytest.param("hf:xlm-roberta-base", {}, "architecture, hf:xlm-roberta, in", id="the longest", marks=TRANSFORMERS),
