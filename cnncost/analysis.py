@@ -236,9 +236,12 @@ def states_of(model: nn.Module) -> ModelStates:
 
 def _unknown_message(model: str, unknown: Any) -> str:
     places = ", ".join(f"{u.op} ({u.count}×, first in {u.first_path or 'the model'})" for u in unknown)
+    remedy = f"add one with @cnncost.rule({unknown[0].kind!r})"
+    if unknown[0].reason:
+        remedy = f"correct the declaration, which the op contradicts ({unknown[0].reason})"
     return (
         f"{model}: {len(unknown)} op{'s' if len(unknown) > 1 else ''} without a rule: {places}; "
-        f"add one with @cnncost.rule({unknown[0].kind!r}), or leave strict off to get lower bounds"
+        f"{remedy}, or leave strict off to get lower bounds"
     )
 
 

@@ -231,6 +231,13 @@ def test_a_graph_drawn_by_hand_needs_no_model():
     assert str(error.value).startswith("graph: 1 op without a rule: lib.op (1×, first in the model)")
 
 
+def test_an_op_that_contradicts_its_declaration_is_no_reason_for_a_rule():
+    """The kind has a rule; another would not be applied, either."""
+    with pytest.raises(UnknownOpError, match=r"the op contradicts \(kind 'linear' needs the attribute 'bias'") as error:
+        cnncost.analyze(drawn("linear"), strict=True)
+    assert "cnncost.rule" not in str(error.value)
+
+
 def test_the_whole_of_a_large_network():
     report = cnncost.analyze("resnet152")
     # 3 + 8 + 36 + 3 blocks of three convolutions, four projections, the first convolution and the last layer

@@ -345,3 +345,36 @@ def test_it_takes_what_analyze_takes(tmp_path, name, activations):
 def test_a_method_is_refused():
     with pytest.raises(cnncost.CnncostError, match="give the model alone"):
         cnncost.effective_macs("lenet5#features", "1x1x32x32")
+
+
+class Exponential(nn.Module):
+    """A linear layer of 3·3, and an op without a rule in the model itself."""
+
+    def __init__(self, recurrent=False):
+        super().__init__()
+        self.layer = nn.RNN(3, 3, bias=False) if recurrent else nn.Linear(3, 3, bias=False)
+        nn.init.zeros_(self.layer.weight_hh_l0 if recurrent else self.layer.weight[0])
+        self.recurrent = recurrent
+
+    def forward(self, x):
+        return torch.matrix_exp(self.layer(x)[0] if self.recurrent else self.layer(x))
+
+
+@pytest.mark.parametrize("activations", [False, True], ids=["weights", "activations"])
+def test_ops_without_a_rule_make_lower_bounds(activations):
+    found = cnncost.effective_macs(Exponential(), torch.ones(3, 3), activations=activations)
+    assert (found.dense, found.macs, found.in_full) == (27, 18, 0)
+    assert [path for path, _ in found.unknown] == [""]
+    assert repr(found).startswith("<Effective: >=18 of >=27 MACs")
+    text = " ".join(str(found).split())
+    assert "total ≥27 ≥18" in text
+    assert "layer 27 18" in text
+    assert "≥: at least, because products of ops without a rule are missing (aten." in text
+    assert "≤:" not in text
+
+
+def test_ops_without_a_rule_and_zeros_that_are_counted_make_no_bound():
+    found = cnncost.effective_macs(Exponential(recurrent=True), torch.ones(3, 3))
+    assert found.in_full == found.macs > 0
+    assert repr(found).startswith("<Effective: ~")
+    assert "~: can be larger or smaller" in str(found)

@@ -22,7 +22,7 @@ from cnncost.reprs import line
 
 
 class Outcome(StrEnum):
-    """Result of checking a limit. Uncertain: the figure omits ops without a rule, which could change the result."""
+    """Result of checking a limit. Uncertain: the figure omits ops or temporaries, which could change the result."""
 
     WITHIN = "within"
     OVER = "over"
@@ -75,6 +75,7 @@ class ModelCheck:
         unknown: ops without a rule, and how often each ran.
         line: if there is an `error`, the line of the budget's `model` key in its file; None if not known.
         against: a description of the baseline, if it differs from the other models'; else empty.
+        unseen: ops whose temporaries are unknown, if a limit depends on them.
     """
 
     budget: Budget
@@ -85,6 +86,7 @@ class ModelCheck:
     error: str = ""
     line: int | None = None
     against: str = ""
+    unseen: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         passed = sum(judged.passes for judged in self.judged)
@@ -211,7 +213,7 @@ def _model(
     comparable = old is not None and old.snapshot.inputs == measured.snapshot.inputs
     diff = Diff(old.snapshot, measured.snapshot) if old is not None and comparable else None
     judged = tuple(_judge(file, rule, measured, baseline, allowed) for rule in budget.rules)
-    return ModelCheck(budget, judged, diff, measured.snapshot, tuple(measured.unknown.items()))
+    return ModelCheck(budget, judged, diff, measured.snapshot, tuple(measured.unknown.items()), unseen=measured.unseen)
 
 
 def _with_source_of_baseline(
@@ -263,7 +265,7 @@ def _judge_module(
             "no such figure; recreate it with cnncost check --update"
         )
     bound = limit.bound(before)
-    unsure = quantity.bounded and path in measured.unsure
+    unsure = (quantity.bounded and path in measured.unsure) or (quantity.temporaries and bool(measured.unseen))
     outcome = _outcome(rule, used, bound, unsure)
     return Judged(rule, outcome, path, 0, used, bound, before, allowed, None)
 
@@ -271,8 +273,8 @@ def _judge_module(
 def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
     """Return the outcome of a limit.
 
-    With ops without a rule, the true sum can only be larger, so a sum that exceeds a limit certainly does. The true
-    ratio may be larger or smaller, because both FLOPs and bytes are missing.
+    With ops without a rule, or with unknown temporaries, the true sum can only be larger, so a sum that exceeds a limit
+    certainly does. The true ratio may be larger or smaller, because both FLOPs and bytes are missing.
     """
     holds = rule.limit.holds(used, bound)
     if unsure:

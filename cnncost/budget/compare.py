@@ -30,6 +30,7 @@ class Compared(NamedTuple):
         sizes: (name, this row's size) for each size that varies.
         joined: (name, this row's value) for each column of the user's table (`--join`).
         depends_on: as `ReportData.depends_on`.
+        unseen: ops with unknown temporaries; if there are any, `peak` is a lower bound.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Compared(NamedTuple):
     sizes: tuple[tuple[str, int], ...] = ()
     joined: tuple[tuple[str, Any], ...] = ()
     depends_on: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return line(self, f"{self.name}: {counts(self)}, peak {self.memory:,} bytes")
@@ -56,7 +58,7 @@ class Compared(NamedTuple):
         return self.weight_bytes if self.peak is None else self.peak
 
 
-COLUMNS = frozenset({*Compared._fields, "memory", "ratio", "bar"})
+COLUMNS = frozenset({*Compared._fields, "memory", "ratio", "bar"} - {"unseen"})
 """Names of a comparison's own columns; the user's columns need other names."""
 
 
@@ -114,7 +116,7 @@ def front(costs: Sequence[tuple[float, float]]) -> list[int]:
 
 def _row(model: str, report: Report, sizes: Mapping[str, int]) -> Compared:
     name = " ".join([model, *[f"{variable}={size}" for variable, size in sizes.items()]])
-    totals = report.totals
+    totals, peak = report.totals, _peak(report)
     weight_bytes = totals.param_bytes + totals.buffer_bytes
     return Compared(
         name,
@@ -123,12 +125,13 @@ def _row(model: str, report: Report, sizes: Mapping[str, int]) -> Compared:
         totals.macs,
         totals.flops,
         weight_bytes,
-        _peak(report),
+        peak,
         totals.lower_bound,
         report.batch,
         model=model,
         sizes=tuple(sizes.items()),
         depends_on=report.depends_on,
+        unseen=report.memory.figures.unseen if peak is not None else (),
     )
 
 

@@ -73,11 +73,12 @@ def _model(name: str, entry: Entry) -> str:
         quantity: {path: _number(value) for path, value in by_path.items()}
         for quantity, by_path in entry.values.items()
     }
+    unseen = '      "unseen": true,\n' if snapshot.unseen else ""
     return (
         f"    {_json(name)}: {{\n"
         f'      "model": {_json(snapshot.model)},\n'
         f'      "inputs": {_json([each._asdict() for each in snapshot.inputs])},\n'
-        f'      "lower_bound": {_json(snapshot.lower_bound)},\n'
+        f'      "lower_bound": {_json(snapshot.lower_bound)},\n{unseen}'
         f'      "totals": {_json(snapshot.totals)},\n'
         f'      "values": {_json(values)},\n'
         f'      "modules": {{\n{modules}\n      }}\n'
@@ -194,8 +195,9 @@ class _Reader:
                 raise self.wrong(f"{name} → totals", f"{key} {added}, the sum over the modules", total)
         model = self.typed(table.get("model"), str, f"{name} → model", "a text")
         lower_bound = self.typed(table.get("lower_bound"), bool, f"{name} → lower_bound", "true or false")
+        unseen = self.typed(table.get("unseen", False), bool, f"{name} → unseen", "true or false")
         return Entry(
-            Snapshot(model, self.inputs(table, name), parts, lower_bound, totals),
+            Snapshot(model, self.inputs(table, name), parts, lower_bound, totals, unseen=unseen),
             self.values(table.get("values"), name),
         )
 

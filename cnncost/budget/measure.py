@@ -50,6 +50,7 @@ class Measured(NamedTuple):
         unsure: paths of modules whose figures leave out an op without a rule; `""` is the model.
         unknown: ops without a rule, and how often each ran.
         error: why the analysis failed; empty if it did not.
+        unseen: ops whose temporaries are unknown, if a limit depends on them.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Measured(NamedTuple):
     unsure: frozenset[str] = frozenset()
     unknown: dict[str, int] = {}  # noqa: RUF012
     error: str = ""
+    unseen: tuple[str, ...] = ()
 
 
 def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None) -> list[Measured]:
@@ -264,7 +266,9 @@ def of_budget(budget: Budget, report: Report) -> Measured:
         for path in paths[rule.glob] if rule.glob is not None else ("",):
             values[path, rule.quantity.name, direction] = rule.quantity.read(report, rows[path], direction)
     unsure = frozenset(path for path, row in rows.items() if row.unknown)
-    return Measured(budget.name, of_report(report), values, paths, unsure, report.unknown)
+    of_memory = any(rule.quantity.temporaries for rule in budget.rules)
+    unseen = report.memory.figures.unseen if of_memory else ()
+    return Measured(budget.name, of_report(report), values, paths, unsure, report.unknown, unseen=unseen)
 
 
 def _modules_matching(glob: str, rows: dict[str, Module]) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class Quantity(NamedTuple):
         grows: whether such an op could only add to it, so that the incomplete figure is a lower bound.
         modules: whether it can be limited on modules.
         training: whether it requires a training step.
+        temporaries: whether ops with unknown temporaries make it a lower bound.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Quantity(NamedTuple):
     modules: bool = True
     training: bool = False
     grows: bool = True
+    temporaries: bool = False
 
     def __repr__(self) -> str:
         return line(self, f"{self.name}: {self.meaning}")
@@ -120,11 +122,11 @@ _NO_COLUMNS = (
     ),
     Quantity(
         "inference_peak", "inference peak", "bytes alive at the peak of inference", "bytes",
-        partial(_bytes, "inference_peak"), bounded=True, modules=False,
+        partial(_bytes, "inference_peak"), bounded=True, modules=False, temporaries=True,
     ),
     Quantity(
         "training_peak", "training peak", "bytes alive at the peak of a training step", "bytes",
-        partial(_bytes, "training_peak"), bounded=True, modules=False, training=True,
+        partial(_bytes, "training_peak"), bounded=True, modules=False, training=True, temporaries=True,
     ),
     Quantity(
         "receptive_field", "receptive field", "pixels along an axis that one output depends on", "pixels",

@@ -7,6 +7,7 @@ from typing import Any
 from cnncost.graph import Graph, OpSpec
 from cnncost.ops import cost_of
 from cnncost.ops.kinds import has
+from cnncost.ops.registry import contradiction
 
 _ATTRIBUTES = (
     "kernel", "stride", "padding", "dilation", "groups", "heads", "width", "ffn", "layers", "directions", "hidden",
@@ -30,6 +31,8 @@ def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
         if node.spec.kind in _SKIPPED_KINDS or graph.calls[node.call].index:
             continue
         cost = cost_of(node.spec)
+        if cost is None and contradiction(node.spec) is not None:  # its attributes may be missing
+            continue
         weight = (cost.macs, cost.flops) if cost else (0, 0)
         scope = graph.calls[node.call].scope
         if scope not in heaviest or weight > heaviest[scope][0]:
@@ -45,7 +48,7 @@ def _settings_of(spec: OpSpec) -> dict[str, str]:
             texts[name] = text
     # from the end: there may be no batch axis
     axis = -1 - len(spec["kernel"]) if has(spec.kind, "convolution") else -1
-    if has(spec.kind, "weighted") and spec.inputs and spec.inputs[0].shape:
+    if has(spec.kind, "weighted") and spec.inputs[0].shape and len(spec.inputs[1].shape) > 1:  # not a vector of weights
         texts["in"], texts["out"] = str(spec.inputs[0].shape[axis]), str(spec.outputs[0].shape[axis])
     return texts
 

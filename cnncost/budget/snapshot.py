@@ -20,6 +20,8 @@ from cnncost.reprs import line
 
 SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
 """Figures of parts that add up to the model's."""
+PEAKS = ("inference_peak", "training_peak")
+"""Figures that are lower bounds if the temporaries of ops are unknown."""
 
 
 class Part(NamedTuple):
@@ -71,6 +73,7 @@ class Snapshot:
         lower_bound: whether ops without a rule are missing from the figures.
         totals: figures of the whole model by quantity: the sums of the parts, and others that were requested.
         depends_on: as `ReportData.depends_on`; empty if read from a baseline.
+        unseen: whether unknown temporaries are missing from the peaks among the totals.
     """
 
     model: str
@@ -79,6 +82,7 @@ class Snapshot:
     lower_bound: bool
     totals: dict[str, Any]
     depends_on: tuple[str, ...] = field(default=(), compare=False)
+    unseen: bool = False
 
     def __repr__(self) -> str:
         figures = [f"{self.totals[name]:,} {name}" for name in ("params", "macs") if name in self.totals]
@@ -127,8 +131,10 @@ def of_report(report: Report, further_totals: dict[str, Any] | None = None) -> S
         for path, class_name, calls in report.tree
     )
     totals = {name: getattr(report.totals, name) for name in SUMMED} | (further_totals or {})
+    has_peaks = not totals.keys().isdisjoint(PEAKS)
     return Snapshot(
-        report.model, tensors(report.inputs), parts, report.totals.lower_bound, totals, report.depends_on
+        report.model, tensors(report.inputs), parts, report.totals.lower_bound, totals, report.depends_on,
+        has_peaks and bool(report.memory.figures.unseen),
     )  # fmt: skip
 
 

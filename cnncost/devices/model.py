@@ -114,6 +114,9 @@ class Device:
         links: bytes per second in each direction for one device, by link.
         node: number of devices that the fastest link joins; None if no source states it.
         link_source: where the figures for links are from.
+
+    Raises:
+        DeviceError: there is no such device class.
     """
 
     name: str
@@ -135,6 +138,10 @@ class Device:
     links: dict[str, float] = field(default_factory=dict)
     node: int | None = None
     link_source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in CLASSES:
+            raise DeviceError(f"device {self.name}: class {self.kind!r}: expected one of {', '.join(CLASSES)}")
 
     def __repr__(self) -> str:
         peaks = ", ".join(f"{name} {1e-12 * rate:,.4g} TFLOP/s" for name, rate in self.flops.items())

@@ -51,6 +51,9 @@ operand is packed by CPU libraries, zeros in its factors can be counted, and two
 `weighted`: its second input is a weight, of *,O,I for a product; settings show its input and output channels.
 """
 
+_OF_CONVOLUTIONS = ("kernel", "stride", "padding", "dilation", "groups", "transposed", "output_padding")
+"""Attributes that passes read of convolutions."""
+
 INTS = tuple[int, ...]
 LAYOUT = Literal["channels_last", "strided", "strided_last"]
 """Memory layout of an operand that isn't contiguous; it determines which kernel runs.
@@ -158,10 +161,12 @@ def kind(
         traits: what else passes need to know; see `Trait`.
 
     Raises:
-        ValueError: the kind is already declared or has a rule; a trait does not exist.
+        ValueError: the kind is already declared or has a rule; a trait does not exist, or needs other attributes.
     """
     if unknown := [trait for trait in traits if trait not in _HAVING]:
         raise ValueError(f"kind({name!r}): trait {unknown[0]!r} does not exist; expected one of {', '.join(_HAVING)}")
+    if "convolution" in traits and (lacking := [each for each in _OF_CONVOLUTIONS if each not in attributes]):
+        raise ValueError(f"kind({name!r}): a convolution needs the attribute {lacking[0]!r}, as 'conv' has it")
     if name in _KINDS:
         raise ValueError(f"kind({name!r}): already declared; to replace only its rule, use rule(…, replace=True)")
 

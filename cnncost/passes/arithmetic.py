@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cnncost.graph import Graph
-from cnncost.ops import cost_of
+from cnncost.graph import ITEM_BYTES, Graph, OpSpec, TensorType
+from cnncost.ops import Term, cost_of
 
 
 def macs_by_dtype(graph: Graph) -> dict[str, int]:
     """Return the MACs of the forward pass by the dtype of their factors, largest count first.
 
-    MACs without FLOPs are integer products: they count as `int8`, whatever the dtypes of the layer's input and output.
+    MACs without FLOPs are products of integers: `int8`, whatever the dtypes of a quantized layer's input and output,
+    unless the factors are wider integers.
     """
     sums: dict[str, int] = {}
     specs = {id(node.spec): node.spec for node in graph.nodes}
@@ -21,6 +22,15 @@ def macs_by_dtype(graph: Graph) -> dict[str, int]:
         cost = cost_of(specs[key])
         for term in cost.terms if cost is not None and cost.macs else ():
             if term.mac and term.items:
-                dtype = specs[key].inputs[0].dtype if term.flops else "int8"
+                dtype = _dtype(term, specs[key])
                 sums[dtype] = sums.get(dtype, 0) + count * term.items
     return dict(sorted(sums.items(), key=lambda pair: -pair[1]))
+
+
+def _dtype(term: Term, spec: OpSpec) -> str:
+    """Return the dtype of a product's factors, from its op's first input; without one, from its first output."""
+    first: TensorType | None = next(iter((*spec.inputs, *spec.outputs)), None)
+    if first is None:
+        return "unknown"
+    wide = first.dtype.startswith(("int", "uint")) and ITEM_BYTES[first.dtype] > 1
+    return first.dtype if term.flops or wide else "int8"

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from cnncost.graph import Graph, Node, OpSpec, Phase
 from cnncost.ops import cost_of
+from cnncost.ops.registry import contradiction
 
 
 class Sums(NamedTuple):
@@ -30,6 +31,8 @@ class Unknown:
     first_path: str
     kind: str
     """The kind to register a rule for."""
+    reason: str = ""
+    """How the op contradicts its kind's declaration, so that no rule applies; empty if it has no rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def compute(graph: Graph) -> Compute:
         by_call=by_call,
         kinds=kinds,
         by_op=_by_op({id(node.spec): node.spec for node in graph.nodes}, numbers, uses),
-        unknown=_unknown(graph, unknown, {node.name: node.spec.kind for node in graph.nodes} if unknown else {}),
+        unknown=_unknown(graph, unknown, numbers) if unknown else (),
         unknown_calls=frozenset(call for calls_of in unknown.values() for call in calls_of),
     )
 
@@ -130,6 +133,10 @@ def _total(calls: Collection[Sums]) -> Sums:
     return Sums(*map(sum, zip(*calls, strict=True))) if calls else Sums(0, 0, 0, 0, 0)
 
 
-def _unknown(graph: Graph, calls: dict[str, list[int]], kinds: dict[str, str]) -> tuple[Unknown, ...]:
-    unknown = [Unknown(op, len(where), graph.call_path(where[0]), kinds[op]) for op, where in calls.items()]
+def _unknown(graph: Graph, calls: dict[str, list[int]], numbers: dict[int, _Numbers | None]) -> tuple[Unknown, ...]:
+    specs = {node.name: node.spec for node in reversed(graph.nodes) if numbers[id(node.spec)] is None}
+    unknown = [
+        Unknown(op, len(where), graph.call_path(where[0]), specs[op].kind, contradiction(specs[op]) or "")
+        for op, where in calls.items()
+    ]
     return tuple(sorted(unknown, key=lambda u: (-u.count, u.op)))

@@ -62,6 +62,8 @@ class Effective(NamedTuple):
         rows: one row per module with products; from `effective`, only modules whose products have weights, or whose
             remaining products are not known exactly.
         run_on: the inputs of the run, as `RealRun.inputs` describes them; only set by `effective_in_run`.
+        unknown: (module path, op) of each op without a rule. If there are any, `dense` is a lower bound, as their
+            products are missing, and so is `macs` unless `in_full` is not 0: then it is neither bound.
     """
 
     dense: int
@@ -71,6 +73,7 @@ class Effective(NamedTuple):
     in_full: int = 0
     rows: tuple[Row, ...] = ()
     run_on: str = ""
+    unknown: tuple[tuple[str, str], ...] = ()
 
     @property
     def energy(self) -> float:
@@ -83,8 +86,9 @@ class Effective(NamedTuple):
         return MAC_PJ * self.dense
 
     def __repr__(self) -> str:
-        mark = "<=" if self.in_full else ""
-        return f"<Effective: {mark}{self.macs:,} of {self.dense:,} MACs in {len(self.rows):,} modules>"
+        mark = {(0, 0): "", (0, 1): "<=", (1, 0): ">=", (1, 1): "~"}[bool(self.unknown), bool(self.in_full)]
+        least = ">=" if self.unknown else ""
+        return f"<Effective: {mark}{self.macs:,} of {least}{self.dense:,} MACs in {len(self.rows):,} modules>"
 
     @property
     def density(self) -> float:
@@ -114,7 +118,7 @@ def effective_in_run(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> E
     totals = [sum(numbers) for numbers in zip(*sums.values(), strict=True)] or [0, 0, 0, 0]
     by_path = {row.path: (row.dense, row.macs) for row in rows}
     run_on = graph.real.inputs if graph.real is not None else ""
-    return Effective(totals[0], totals[1], by_path, totals[2], totals[3], rows, run_on)
+    return Effective(totals[0], totals[1], by_path, totals[2], totals[3], rows, run_on, _unknown(graph))
 
 
 def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int] | None = None) -> Effective:
@@ -156,7 +160,14 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
         dense, remaining = dense + full, remaining + macs
     rows = tuple(Row(path, *row) for path, row in sums.items())
     by_path = {row.path: (row.dense, row.macs) for row in rows}
-    return Effective(dense, remaining, by_path, in_full=sum(row.in_full for row in rows), rows=rows)
+    in_full = sum(row.in_full for row in rows)
+    return Effective(dense, remaining, by_path, in_full=in_full, rows=rows, unknown=_unknown(graph))
+
+
+def _unknown(graph: Graph) -> tuple[tuple[str, str], ...]:
+    """Return the path and the op for each op of forward that no rule counts, without duplicates."""
+    unknown = (node for node in graph.nodes if node.phase == "forward" and cost_of(node.spec) is None)
+    return tuple(dict.fromkeys((graph.call_path(node.call), node.name) for node in unknown))
 
 
 def _remaining(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cnncost.passes.effective import Effective, Row
 from cnncost.render import document as parts
-from cnncost.render.document import Cell, Column, Document, Table, data_table, notes
+from cnncost.render.document import Cell, Column, Document, Note, Notes, Table, data_table
+from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS, NEITHER
 
-_AT_MOST = "≤"
 _ENERGIES = "AC: a weight is added for a spike; 4.6 pJ/MAC, 0.9 pJ/AC (Horowitz, ISSCC 2014: 45 nm, float32)"
 
 
@@ -20,27 +20,45 @@ def document(counts: Effective) -> Document:
         Column("energy", "energy pJ", "figure"),
     )
     total = Row("total", counts.dense, counts.macs, counts.accumulates, counts.in_full)
-    shown = (*(_row(row) for row in counts.rows), _row(total)._replace(role="total"))
-    bounds = "≤: at most, because products with a zero may be counted, too" if counts.in_full else ""
+    partial = {path for path, _ in counts.unknown}
+    rows = (_row(row, row.path in partial) for row in counts.rows)
+    shown = (*rows, _row(total, bool(counts.unknown))._replace(role="total"))
     run_on = f"run on {counts.run_on}" if counts.run_on else ""
     return Document(
         "effective_macs", "effective MACs", headline="", facts=_facts(counts),
         parts=(
             Table(columns, shown, shown="people", apart=False),
-            notes(run_on, _ENERGIES, bounds),
+            Notes((Note(run_on), Note(_ENERGIES), *_signs(counts))),
             _data(counts),
         ),
     )  # fmt: skip
 
 
-def _row(row: Row) -> parts.Row:
-    mark = _AT_MOST if row.in_full else ""
+def _signs(counts: Effective) -> tuple[Note, ...]:
+    """Return notes that explain the signs of numbers, each for a table that has the sign."""
+    missing = f"products of ops without a rule are missing ({', '.join(dict.fromkeys(op for _, op in counts.unknown))})"
+    counted = "products with a zero may be counted, too"
+    return (
+        Note(f"{AT_MOST}: at most, because {counted}", sign=AT_MOST),
+        Note(f"{AT_LEAST}: at least, because {missing}", sign=AT_LEAST),
+        Note(f"{NEITHER}: can be larger or smaller, because {missing}, but {counted}", sign=NEITHER),
+    )
+
+
+def _row(row: Row, partial: bool) -> parts.Row:
+    """Return a row. `partial`: whether products of ops without a rule are missing."""
+    mark, least = MARKS[partial, bool(row.in_full)], MARKS[partial, False]
     energy = Cell(f"{row.energy:,.1f}", mark)
-    return parts.Row((row.path, row.dense, Cell(row.macs, mark), row.accumulates, energy))
+    return parts.Row((row.path, Cell(row.dense, least), Cell(row.macs, mark), Cell(row.accumulates, least), energy))
 
 
 def _facts(counts: Effective) -> dict[str, object]:
-    totals = {name: getattr(counts, name) for name in ("dense", "macs", "accumulates", "in_full", "run_on")}
+    totals: dict[str, object] = {
+        name: getattr(counts, name) for name in ("dense", "macs", "accumulates", "in_full", "run_on")
+    }
+    unknown = [{"path": path, "op": op} for path, op in counts.unknown]
+    if unknown:
+        totals["unknown"] = unknown
     return {**totals, "energy_pj": round(counts.energy, 3), "dense_energy_pj": round(counts.dense_energy, 3)}
 
 

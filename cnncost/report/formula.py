@@ -19,8 +19,14 @@ def formulas(cost: Cost, times: int = 1) -> Iterator[str]:
     if products:
         names = [_labelled(term) if len(products) > 1 else _product(term) for term in products]
         yield from _equation("MACs ", names, [_product(term, numbers=True) for term in products], cost.macs, times)
-    names = (["2·MACs"] if products else []) + [_labelled(term) for term in others]
-    numbers = ([f"2·{cost.macs}"] if products else []) + [_product(term, numbers=True) for term in others]
+    twice = bool(products) and all(term.flops == 2 for term in products)
+    if products and not twice:  # MACs of integers are no FLOPs
+        others = [term._replace(mac=False) for term in cost.terms if term.flops]
+        if not others:
+            yield "FLOPs = 0"
+            return
+    names = (["2·MACs"] if twice else []) + [_labelled(term) for term in others]
+    numbers = ([f"2·{cost.macs}"] if twice else []) + [_product(term, numbers=True) for term in others]
     yield from _equation("FLOPs", names, numbers, cost.flops, times)
 
 

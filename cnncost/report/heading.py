@@ -89,8 +89,9 @@ def costs(report: ReportData) -> str:
     totals = report.totals
     mark = AT_LEAST if totals.lower_bound else ""
     dtypes = report.mac_dtypes
-    mixed = len(dtypes) > 1 or "int8" in dtypes
-    each = f" ({', '.join(f'{units.exact(n)} {dtype}' for dtype, n in dtypes.items())})" if mixed else ""
+    # MACs of integers have no FLOPs
+    told = len(dtypes) > 1 or any(dtype.startswith(("int", "uint")) for dtype in dtypes)
+    each = f" ({', '.join(f'{units.exact(n)} {dtype}' for dtype, n in dtypes.items())})" if told else ""
     return (
         f"{mark}{units.counted(totals.macs, 'MAC')}{each}, {mark}{units.counted(totals.flops, 'FLOP')}"
         f" in {units.counted(totals.ops, 'op')}"

@@ -131,7 +131,7 @@ def biggest(layers: Sequence[Layer]) -> Layer | None:
     """Implementation of `Report.biggest`."""
     summed = [rows[0] if len(rows) == 1 else _as_one(rows) for rows in by_module(layers).values()]
     largest = max(summed, key=lambda row: (row.macs, row.flops), default=None)
-    return largest if largest is not None and largest.flops else None
+    return largest if largest is not None and (largest.macs or largest.flops) else None  # MACs of integers: no FLOPs
 
 
 def _as_one(rows: list[Layer]) -> Layer:

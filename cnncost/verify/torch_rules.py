@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from cnncost.graph import Node
 from cnncost.verify.account import Expected
-from cnncost.verify.nodes import macs, op_name
+from cnncost.verify.nodes import flops, macs, op_name
 
 CONVOLUTIONS = "convolutions"
 PRODUCTS = "matrix products"
@@ -25,6 +25,7 @@ _PRODUCTS = frozenset({
 _DECOMPOSED = frozenset({"linear", "matmul", "scaled_dot_product_attention", "lstm", "gru", "rnn_tanh", "rnn_relu"})
 
 NO_FORMULA = "no formula for this kind of op: counts as 0"
+INTEGERS = "2 per MAC of integers, too, whose MACs are no FLOPs"
 VECTOR = "a product with a vector counts where torch runs it as mm or bmm, and as 0 where it runs mv or dot"
 _COUNTED = {
     "conv": "2 per MAC; bias additions are left out",
@@ -60,9 +61,9 @@ def expected(node: Node) -> Expected:
     if not products:
         return Expected("", 0, NO_FORMULA)
     if kind == "conv":
-        return Expected(CONVOLUTIONS, 2 * products, _COUNTED["conv"])
+        return Expected(CONVOLUTIONS, 2 * products, _COUNTED["conv"] if flops(node) else INTEGERS)
     if kind in _COUNTED and (name in _DECOMPOSED or name in _PRODUCTS):
-        return Expected(PRODUCTS, 2 * products, _COUNTED[kind])
+        return Expected(PRODUCTS, 2 * products, _COUNTED[kind] if flops(node) else INTEGERS)
     return Expected("", 0, f"no formula for {_uncounted_name(name)}: counts as 0")
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import cnncost as library
+from cnncost.passes import memory
 from cnncost.render.text import wrapped
 
 STEM = 8 * 8 * 16 * 3 * 9
@@ -118,6 +119,26 @@ def test_uncertain_names_the_ops(budget, check):
 
     assert "≥175 k" in out
     assert "cnncost_test_budget.mystery 1×" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        pytest.param('inference_peak = "1 GiB"', "uncertain", id="may be more with the temporaries"),
+        pytest.param('inference_peak = "1 B"', "over", id="too much without them"),
+        pytest.param("macs = 1_000_000", "within", id="they are no MACs"),
+    ],
+)
+def test_unknown_temporaries_make_peaks_uncertain(budget, check, monkeypatch, line, outcome):
+    monkeypatch.setattr(memory, "scratch_is_known", lambda spec: spec.kind != "linear")
+    budget(line)
+    code, out, _ = check()
+    assert (bool(code), outcome in out) == (outcome != "within", True)
+    if outcome == "uncertain":
+        text = " ".join(out.split())
+        assert "because it is not known what aten.linear allocates; set allow_unknown to let it pass" in text
+        assert "≥" in text
+        assert json.loads(check("--format", "json")[1])["models"][0]["unseen"] == ["aten.linear"]
 
 
 def test_a_ratio_that_can_go_either_way_is_no_lower_bound(budget, check):

@@ -45,6 +45,13 @@ def test_a_ratio_of_a_lower_bound_is_one():
     assert [next(line for line in cells if line[1:] and name in line[1])[at] for name in ("one", "two")] == ["≥7", "4"]
 
 
+def test_memory_without_temporaries_is_marked():
+    one, two = compare(reports(("one", nn.Linear(3, 3), (5, 3)), ("two", nn.Linear(3, 3), (5, 3))))
+    text = to_markdown(document((one._replace(unseen=("aten.narrow.Tensor",)), two)))
+    assert "≥: one: its memory is a lower bound, because what aten.narrow.Tensor allocates is not known" in text
+    assert [line.count("≥") for line in text.splitlines() if line.startswith("| ")][2:] == [1, 0]
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_batches_that_differ_are_said(width):
     rows = compare(reports(*DIFFERENT))

@@ -11,7 +11,7 @@ from torch import nn
 
 import cnncost as library
 from cnncost.budget.diff import Diff
-from cnncost.budget.render import diffs
+from cnncost.budget.render import diffs, diffs_page
 from cnncost.budget.render.words import contributions
 from cnncost.budget.repository import Repository, note_on_missing_changes
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot, of_report
@@ -375,6 +375,22 @@ def test_a_peak_without_ops_that_have_no_rule_is_marked():
     shown = to_text(diffs.document({"net": Diff(*sides)}, {}, ("old", "new"), 3, "a model"), width=80)
     assert re.search(r"inference peak +≥1000 B +1.95 KiB", shown)
     assert re.search(r"MACs +≥1,000 +2,000", shown)
+
+
+def test_a_peak_without_temporaries_is_marked_alone():
+    totals = [dict.fromkeys((*SUMMED, "inference_peak"), number) for number in (1000, 2000)]
+    sides = [
+        Snapshot("net", (), (Part("", "Net", 1),), False, numbers, unseen=unseen)
+        for numbers, unseen in zip(totals, (True, False), strict=True)
+    ]
+    shown = to_text(diffs.document({"net": Diff(*sides)}, {}, ("old", "new"), 3, "a model"), width=80)
+    assert re.search(r"inference peak +≥1000 B +1.95 KiB +~", shown)
+    assert re.search(r"MACs +1,000 +2,000", shown)
+    assert "unknown temporaries, are missing" in shown
+    page = diffs_page.page_data({"net": Diff(*sides)}, {}, ("old", "new"))
+    marks = {figure["name"]: figure["marks"] for figure in page["models"][0]["figures"]}
+    assert marks["inference_peak"] == {"old": "≥", "new": "", "change": "~"}
+    assert marks["macs"] == {"old": "", "new": "", "change": ""}
 
 
 BIASED = [

@@ -108,7 +108,8 @@ def snapshots(draw):
     )
     every = [draw(parts), *(draw(parts)._replace(path=name) for name in names)]
     totals = {name: sum(getattr(part, name) for part in every) for name in SUMMED}
-    return Snapshot(draw(st.text(max_size=4)), INPUTS, tuple(every), draw(st.booleans()), totals)
+    bounds = draw(st.booleans()), draw(st.booleans())
+    return Snapshot(draw(st.text(max_size=4)), INPUTS, tuple(every), bounds[0], totals, unseen=bounds[1])
 
 
 @slow_is_fine

@@ -26,3 +26,16 @@ def test_channels_of_a_convolution(build, size, kernel, batch):
 def test_features_of_a_linear_layer(batch):
     graph = cnncost.analyze(nn.Linear(5, 4), torch.empty(*batch, 5, device="meta")).graph
     assert settings(graph)[""] == {"in": "5", "out": "4"}
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 5)], ids=str)
+def test_a_product_with_a_vector_of_weights_has_no_features(shape):
+    class Vector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(5))
+
+        def forward(self, x):
+            return nn.functional.linear(x, self.weight)
+
+    assert settings(cnncost.analyze(Vector(), shape).graph)[""] == {}

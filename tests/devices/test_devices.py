@@ -284,3 +284,8 @@ def test_no_such_dtype():
 )
 def test_number_formats_of_tensors(dtype, expected):
     assert number_format(dtype) == expected
+
+
+def test_a_device_of_no_class_is_refused():
+    with pytest.raises(DeviceError, match="device mine: class 'tpu': expected one of cpu, gpu, phone, dsp, other"):
+        replace(MINE, kind="tpu")

@@ -215,4 +215,6 @@ def test_settings_of_a_new_kind_are_shown(attention):
 def test_a_trait_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="trait 'prodct' does not exist; expected one of product, convolution, weigh"):
         kind("recipe::other", inputs=(), traits=("prodct",))
+    with pytest.raises(ValueError, match="a convolution needs the attribute 'padding', as 'conv' has it"):
+        kind("recipe::other", inputs=(), traits=("convolution",), attributes={"kernel": int, "stride": int})
     assert {"linear", "recipe::project"} <= having("product") & having("weighted")

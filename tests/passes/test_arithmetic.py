@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cnncost.graph import Call, Graph, Node, OpSpec, Scope, Storage, TensorType, Value
 from cnncost.passes.arithmetic import macs_by_dtype
 
@@ -61,8 +63,22 @@ def test_integer_products_between_floats_count_as_int8():
     assert list(found.items()) == [("int8", 2 * 15), ("float32", 15)]
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32", "int64", "uint16"])
+def test_products_of_wide_integers_have_their_own_format(dtype):
+    """They have no FLOPs, as those of quantized layers, but are no products of 8-bit integers."""
+    found = macs_by_dtype(graph((linear(2, 3, 5, dtype), "forward"), (integers(1, 3, 5), "forward")))
+    assert list(found.items()) == [(dtype, 2 * 15), ("int8", 15)]
+
+
 def test_products_have_the_format_of_the_data():
     """Weights stored in fewer bits are converted to the data's format first."""
     types = (TensorType((2, 3), "bfloat16"), TensorType((5, 3), "int8"), TensorType((5,), "float32"))
     spec = OpSpec("linear", types, (TensorType((2, 5), "bfloat16"),), (("bias", False),))
     assert macs_by_dtype(graph((spec, "forward"))) == {"bfloat16": 2 * 15}
+
+
+def test_products_without_an_input_have_the_format_of_the_output():
+    """As a module with a rule that computes from its own weights alone."""
+    attrs = (("read", None), ("terms", (("product", (("n", 7),), 2, True),)), ("written", None))
+    spec, none = OpSpec("custom", (), (TensorType((3,), "float16"),), attrs), OpSpec("custom", (), (), attrs)
+    assert macs_by_dtype(graph((spec, "forward"), (none, "forward"))) == {"float16": 7, "unknown": 7}

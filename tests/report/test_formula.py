@@ -2,6 +2,7 @@ import pytest
 
 from cnncost.graph import OpSpec, TensorType
 from cnncost.ops import cost, flops, macs
+from cnncost.ops.quantized import int8_macs
 from cnncost.report.formula import formulas
 
 SPEC = OpSpec("any", (TensorType((2,), "float32"),), (TensorType((2,), "float32"),))
@@ -32,6 +33,22 @@ CASES = [
     ),
     pytest.param(
         [flops("relu", 1, "E", 1000)], 3, ["FLOPs = relu E = 1,000; 3× = 3,000"], id="an op that ran three times"
+    ),
+    pytest.param([int8_macs("M", 2, "I", 3)], 4, ["MACs  = M·I = 2·3 = 6; 4× = 24", "FLOPs = 0"], id="of integers"),
+    pytest.param(
+        [int8_macs("M", 2, "I", 3), flops("requantize", 2, "M", 2)],
+        1,
+        ["MACs  = M·I = 2·3 = 6", "FLOPs = requantize 2·M = 2·2 = 4"],
+        id="of integers, whose sums are rescaled",
+    ),
+    pytest.param(
+        [macs("a", 5), int8_macs("b", 7), flops("bias", 1, "c", 3)],
+        1,
+        [
+            "MACs  = multiply-accumulate a + int8 multiply-accumulate b = 5 + 7 = 12",
+            "FLOPs = multiply-accumulate 2·a + bias c = 2·5 + 3 = 13",
+        ],
+        id="of floats and integers",
     ),
 ]
 

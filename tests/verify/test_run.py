@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import cnncost
 from cnncost.errors import DataDependentError, InputError, SourceError
 from cnncost.verify import verify
+from cnncost.verify.torch_rules import INTEGERS
 
 
 class Net(nn.Module):
@@ -356,3 +357,21 @@ def test_too_little_memory_for_values_is_a_failure_of_both(monkeypatch):
     found = verify(Keeps(), "8x6", trace="real")
     assert [peer.total for peer in found.peers] == [None, None]
     assert all("are free" in peer.failure for peer in found.peers)
+
+
+class Integers(nn.Module):
+    """A product of integers: 2·4·3 MACs, which are no FLOPs."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("weight", torch.ones(3, 4, dtype=torch.int64))
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight)
+
+
+def test_products_of_integers_are_flops_to_torch_alone():
+    found = verify(Integers(), torch.ones(2, 3 + 1, dtype=torch.int64))
+    peer = next(peer for peer in found.peers if peer.peer == "torch")
+    assert (peer.total, peer.unexplained) == (2 * 24, ())
+    assert [(row.ours, row.theirs, row.why) for row in peer.explanations] == [(0, 48, INTEGERS)]

@@ -172,6 +172,8 @@ def _model(model: ModelCheck) -> dict[str, Any]:
     data["depends_on"] = model.snapshot.depends_on if model.snapshot else ()
     data["limits"] = [_limit(judged) for judged in model.judged]
     data["unknown"] = dict(model.unknown)
+    if model.unseen:
+        data["unseen"] = model.unseen
     if model.against:
         data["against"] = model.against
     data["since_baseline"] = _changes(model.diff) if model.diff is not None else None

@@ -44,10 +44,14 @@ def why_no_front(rows: Sequence[Compared], joined: Joined | None) -> str:
 
 
 def lower_bounds(rows: Sequence[Compared]) -> list[str]:
-    """Return a line on the models with ops without a rule; an empty list if there are none."""
+    """Return lines on the models with ops without a rule, and with unknown temporaries; none if there are no such."""
     names = ", ".join(row.name for row in rows if row.lower_bound)
     text = "lower bounds, because ops without a rule are missing; the Pareto front uses them as if they were exact"
-    return [f"≥: {names}: {text}"] if names else []
+    peaks = [row for row in rows if row.unseen and row.peak is not None and not row.lower_bound]
+    return [f"≥: {names}: {text}"] * bool(names) + [
+        f"≥: {row.name}: its memory is a lower bound, because what {', '.join(row.unseen)} allocates is not known"
+        for row in peaks
+    ]
 
 
 def _table(rows: Sequence[Compared]) -> Table:
@@ -100,7 +104,7 @@ def _cells(row: Compared, largest: int, sizes: tuple[str, ...]) -> tuple[Any, ..
     return (
         name, *varied, *[value for _, value in row.joined],
         row.inputs, row.batch, row.params, Cell(row.macs, mark), Cell(row.flops, mark),
-        Cell(row.memory, mark if row.peak is not None else ""),
+        Cell(row.memory, "≥" if row.peak is not None and (row.lower_bound or row.unseen) else ""),
         row.weight_bytes, row.peak, ratio, row.lower_bound, row.front, row.depends_on,
         Fraction(row.macs, largest) if largest else None,
     )  # fmt: skip

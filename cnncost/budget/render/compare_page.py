@@ -63,7 +63,7 @@ def _figures(rows: Sequence[Compared], joined: Joined | None) -> Any:
     heading, meaning = "weights", "bytes of parameters and buffers"
     if have_peaks:
         heading, meaning = "peak memory", "bytes alive at the peak of inference"
-    memory_bounds = bounds if have_peaks else ()
+    memory_bounds = [i for i, row in enumerate(rows) if row.lower_bound or row.unseen] if have_peaks else ()
     yield Figure("memory", heading, meaning, "bytes", "less", tuple(row.memory for row in rows), memory_bounds)
     if have_peaks:
         yield Figure("weight_bytes", "weights", "bytes of parameters and buffers", "bytes", "less",

@@ -9,9 +9,9 @@ from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.quantities import QUANTITIES, Unit, show_exact
 from cnncost.budget.render import words
 from cnncost.budget.render.diff import changes, facts, inputs, layers, renamed, style
+from cnncost.budget.snapshot import PEAKS
 from cnncost.render.document import Cell, Column, Document, Heading, Notes, Part, Row, Table, notes
 
-PEAKS = ("inference_peak", "training_peak")
 FIGURE_NAMES = {**words.NAMES, "inference_peak": "inference peak", "training_peak": "training peak"}
 _MAX_MOVED = 12
 """Maximum number of renamed or moved modules that are listed for a model."""

@@ -8,15 +8,13 @@ from dataclasses import replace
 from cnncost.budget.diff import Diff
 from cnncost.budget.quantities import QUANTITIES
 from cnncost.budget.render import diff_page
-from cnncost.budget.render.diffs import FIGURE_NAMES, PEAKS, differs, document, shared_figures
+from cnncost.budget.render.diffs import FIGURE_NAMES, differs, document, shared_figures
+from cnncost.budget.render.words import change_mark, side_mark
 from cnncost.render.document import Document
-from cnncost.report.columns import AT_LEAST, NEITHER
 from cnncost.report.interactive.encoding import Json, number
 
 SCHEMA = 1
 """Version of the data's layout; increment it with each change."""
-_BOUNDED = frozenset({"macs", "flops", *PEAKS})
-"""Figures that are lower bounds if there are ops without a rule."""
 
 
 def page(
@@ -48,22 +46,11 @@ def _figures(diff: Diff) -> Json:
         figures.append({
             "name": name, "heading": FIGURE_NAMES[name], "look": _number_format(name),
             "old": number(old), "new": number(new), "change": number(new - old),
-            "marks": _marks(name, diff.old.lower_bound, diff.new.lower_bound),
+            "marks": {
+                "old": side_mark(diff.old, name), "new": side_mark(diff.new, name), "change": change_mark(diff, name),
+            },
         })  # fmt: skip
     return figures
-
-
-def _marks(name: str, old_lacks_ops: bool, new_lacks_ops: bool) -> dict[str, str]:
-    """Return the marks of a figure's old value, new value and change.
-
-    If either value is a lower bound, the change is neither bound.
-    """
-    if name not in _BOUNDED:
-        return dict.fromkeys(("old", "new", "change"), "")
-    return {
-        "old": AT_LEAST if old_lacks_ops else "", "new": AT_LEAST if new_lacks_ops else "",
-        "change": NEITHER if old_lacks_ops or new_lacks_ops else "",
-    }  # fmt: skip
 
 
 def _number_format(name: str) -> str:

@@ -11,7 +11,7 @@ from cnncost import units
 from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.quantities import Unit, Value, show, show_exact
-from cnncost.budget.snapshot import Snapshot
+from cnncost.budget.snapshot import PEAKS, Snapshot
 from cnncost.render import values
 from cnncost.render.document import Note
 from cnncost.report.columns import AT_LEAST, NEITHER
@@ -40,7 +40,7 @@ def used(judged: Judged) -> str:
 
 
 def used_mark(judged: Judged) -> str:
-    """Return the sign of a figure that is uncertain, as ops without a rule are missing."""
+    """Return the sign of a figure that is uncertain, as ops without a rule or temporaries are missing."""
     if judged.outcome is not Outcome.UNCERTAIN:
         return ""
     return AT_LEAST if judged.rule.quantity.grows else NEITHER
@@ -94,12 +94,12 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
     if limit.relative and judged.baseline is not None:
         bound_text += f" (baseline {_distinct_from_used(judged, judged.baseline)} {limit.text})"
     if judged.outcome is Outcome.UNCERTAIN:
-        ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
         qualifier = "at least " if judged.rule.quantity.grows else "~"
-        return (
-            f"{figure}: {qualifier}{show_exact(judged.used, unit)}, limit {bound_text}: uncertain, because ops have no "
-            f"rule ({ops}); add rules, or set allow_unknown"
-        )
+        text = f"{figure}: {qualifier}{show_exact(judged.used, unit)}, limit {bound_text}: uncertain, because"
+        if not model.unknown:
+            return f"{text} it is not known what {', '.join(model.unseen)} allocates; set allow_unknown to let it pass"
+        ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
+        return f"{text} ops have no rule ({ops}); add rules, or set allow_unknown"
     return f"{figure}: {show_exact(judged.used, unit)}, limit {bound_text}: {_violation(judged)}"
 
 
@@ -136,22 +136,23 @@ def figure_changes(diff: Diff) -> Iterator[str]:
             yield f"{signed(delta)} {NAMES[name]} ({values.growth((old, new))}){attributed(diff, name)}{unsure}"
 
 
-_MISSING = "as ops without a rule are missing"
-_EITHER = f"larger or smaller, {_MISSING}"
+_EITHER = "larger or smaller, as ops without a rule are missing"
+_MISSING = "as ops without a rule, or unknown temporaries, are missing"
 SIGNS = (
     Note(f"{AT_LEAST}: a lower bound, {_MISSING}", "note", sign=AT_LEAST),
-    Note(f"{NEITHER}: can be {_EITHER}", "note", sign=NEITHER),
+    Note(f"{NEITHER}: can be larger or smaller, {_MISSING}", "note", sign=NEITHER),
 )
 """Notes that explain the signs of figures and changes, each for a document whose tables have the sign."""
 
 
 def side_mark(snapshot: Snapshot, name: str) -> str:
-    """Return the sign of a figure: a lower bound if it leaves out ops without a rule; parameters are always exact."""
-    return AT_LEAST if snapshot.lower_bound and name != "params" else ""
+    """Return the sign of a figure: a lower bound if it leaves out ops or temporaries; parameters are always exact."""
+    partial = snapshot.lower_bound or (snapshot.unseen and name in PEAKS)
+    return AT_LEAST if partial and name != "params" else ""
 
 
 def change_mark(diff: Diff, name: str) -> str:
-    """Return the sign of a figure's change: neither bound if ops without a rule are missing on a side."""
+    """Return the sign of a figure's change: neither bound if ops or temporaries are missing on a side."""
     return NEITHER if side_mark(diff.old, name) or side_mark(diff.new, name) else ""
 
 
