@@ -93,7 +93,7 @@ def _check_schema(schema: object) -> None:
 def _graph(data: dict[str, Any]) -> Graph:
     specs = [OpSpec(kind, _types(ins), _types(outs), _attrs(attrs)) for kind, ins, outs, attrs in data["specs"]]
     return Graph(
-        values=tuple(Value(i, _type(kind), storage, role) for i, kind, storage, role in data["values"]),
+        values=tuple(Value(i, _type(tensor_type), storage, role) for i, tensor_type, storage, role in data["values"]),
         nodes=tuple(
             Node(specs[_index(spec)], tuple(ins), tuple(outs), call, name, phase)
             for spec, ins, outs, call, name, phase in data["nodes"]

@@ -69,19 +69,23 @@ class _Alignment:
             pending += self._match_siblings(self.old.children(a), self.new.children(b))
 
     def _match_siblings(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
-        """Match two lists of siblings in order; equal siblings at either end are paired without a search."""
+        """Match two lists of siblings in order.
+
+        At either end, siblings with the same name and modules are paired without a search.
+        """
         pairs = []
         start = 0
-        while start < min(len(a), len(b)) and self._equal(a[start], b[start]):
+        while start < min(len(a), len(b)) and self._same_name_and_modules(a[start], b[start]):
             pairs.append((a[start].path, b[start].path))
             start += 1
         end = 0
-        while end < min(len(a), len(b)) - start and self._equal(a[-1 - end], b[-1 - end]):
+        while end < min(len(a), len(b)) - start and self._same_name_and_modules(a[-1 - end], b[-1 - end]):
             pairs.append((a[-1 - end].path, b[-1 - end].path))
             end += 1
         return pairs + self._best_in_order(a[start : len(a) - end], b[start : len(b) - end])
 
-    def _equal(self, a: Part, b: Part) -> bool:
+    def _same_name_and_modules(self, a: Part, b: Part) -> bool:
+        """Return whether two modules have the same name and consist of the same modules, in any order."""
         return a.name == b.name and self.old.subtrees[a.path].bag == self.new.subtrees[b.path].bag
 
     def _best_in_order(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:

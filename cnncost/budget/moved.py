@@ -57,7 +57,7 @@ class Moved:
 
     def best(self, part: Part, subtree: Subtree) -> str | None:
         """Return the path of the free module most similar to an old one, the first one on a tie; None: no match."""
-        if not subtree.has_weight:
+        if not subtree.recognizable:
             return None  # one ReLU can't be distinguished from another
         best, first, best_path = 0.0, 0, None
         for group in self._candidates(subtree):

@@ -1,7 +1,8 @@
 """The similarity of modules of two models.
 
-Equal subtrees are one object. Subtrees that consist of the same modules in any order have the same number as their
-`bag`; `Subtrees.share` caches its results by the bags of the two subtrees that it compares.
+Equal subtrees are one object. Subtrees that consist of the same modules, in any order, have equal `bag`s (a bag is a
+multiset of kinds of modules, represented by a number). `Subtrees.share` caches its results by the bags of the two
+subtrees that it compares.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Subtree:
             number shared by modules with equal class, number of own parameters, and settings.
         bag: a number shared by subtrees with equal `kinds`.
         size: number of modules, including the module itself.
-        has_weight: whether it has own parameters or children, and so can be recognized; a ReLU has neither.
+        recognizable: whether it has own parameters or children; ReLUs, which have neither, can't be told apart.
     """
 
     number: int
@@ -41,7 +42,7 @@ class Subtree:
     kinds: Counter[int]
     bag: int
     size: int
-    has_weight: bool
+    recognizable: bool
 
 
 class Subtrees:
@@ -65,8 +66,8 @@ class Subtrees:
                 kinds.update(child.kinds)
             bag = self._bags.setdefault(frozenset(kinds.items()), len(self._bags))
             size, classes = kinds.total(), tuple(child.class_name for child in children)
-            number, has_weight = len(self._distinct), bool(part.params) or size > 1
-            subtree = Subtree(number, part.class_name, classes, kinds, bag, size, has_weight)
+            number, recognizable = len(self._distinct), bool(part.params) or size > 1
+            subtree = Subtree(number, part.class_name, classes, kinds, bag, size, recognizable)
             self._distinct[key] = subtree
         return subtree
 

@@ -34,15 +34,15 @@ def parse_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableR
     Raises:
         InputError: as for `parse`, or a variable has no sizes, a range no step, or there are too many points.
     """
-    requests = parse_any_lists(vary)
+    requests = parse_unlimited_lists(vary)
     points = prod(len(each.values) for each in requests)
     if points > MOST:
         raise InputError(f"vary: {points:,} combinations of sizes; expected at most {MOST}")
     return requests
 
 
-def parse_any_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
-    """Parse like `parse_lists`, but accept any number of points. Raises InputError."""
+def parse_unlimited_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
+    """Parse like `parse_lists`, but without a limit on the number of points. Raises InputError."""
     return [_with_list(each) for each in parse(vary)]
 
 
@@ -74,7 +74,8 @@ def at_sizes(
         model_args: as for `analyze`.
         trace: as for `analyze`.
         autocast: as for `analyze`.
-        prepare: called on the model each time it has been built, to set its batch size or dtype.
+        prepare: called with each newly built model and its inputs (a `Resolved`); returns the one to analyze, for
+            example with another batch size or dtype.
 
     Raises:
         CnncostError: `model` is a Graph or a saved report, a name in `requests` is unknown, or `analyze` fails at a

@@ -77,7 +77,8 @@ class Sampler:
         trace: as for `analyze`.
         training: whether samples with memory include a training step.
         autocast: as for `analyze`.
-        prepare: called on the model each time it has been built, to set its batch size or dtype.
+        prepare: called with each newly built model and its inputs (a `Resolved`); returns the one to analyze, for
+            example with another batch size or dtype.
 
     Attributes:
         variables: the variables, in the order of a point's sizes.

@@ -1,8 +1,8 @@
 """Compares a printed figure with the exact one.
 
-A printed number is compared at its last significant digit. Trailing zeros of a shortened number (230k, ~260k,
-4700) are not significant; those of a number below 1,000 printed in full, and those after a decimal point, are
-significant.
+A printed number is compared at its last significant digit. Trailing zeros are not significant in numbers with a
+suffix such as k or million, a power of ten, or a `~` (230k, ~260), or in whole numbers from 1,000 up (4700). They are
+significant in other whole numbers (10, 90 %), and always after a decimal point.
 
 - **exact**: the figures are equal, or the statement holds.
 - **rounded**: the significant digits are those of the exact number, either rounded to the nearest (off by no more than

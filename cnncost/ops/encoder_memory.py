@@ -45,10 +45,11 @@ def attention_moments(sizes: SelfAttention) -> tuple[int, ...]:
     """Return the bytes that the kernel holds at each moment of interest, including its result but not its inputs.
 
     Queries, keys and values are alive until the end: first together with the product that they are split from, then
-    with the scores, last with the weighted values in the input's layout and their projection. (Until then, the weighted
-    values are written over the queries.) If weights are returned, the scores, too, are alive until the end. With
-    `average`, their mean over heads is allocated next to the projection, after the weighted values are freed. A masked
-    softmax allocates a second tensor of scores and converts the mask to bool; without a mask it works in place.
+    with the scores, last with the weighted values in the input's layout and their projection. (The weighted values are
+    first written over the queries, so they need no memory of their own until they are copied to that layout.) If
+    weights are returned, the scores, too, are alive until the end. With `average`, their mean over heads is allocated
+    next to the projection, after the weighted values are freed. A masked softmax allocates a second tensor of scores
+    and converts the mask to bool; without a mask it works in place.
     """
     tokens, scores = sizes.tokens, sizes.scores
     split = 3 * tokens  # queries, keys and values
@@ -81,7 +82,8 @@ def fused_moments(fused: FusedNodes) -> tuple[int, ...]:
     """Return the bytes that a kernel holds at each moment of interest, including its result but not its inputs.
 
     `fused.sizes` has the attributes of SelfAttention, for a `layer` also the arguments of `layer_moments`, and
-    `converted`: bytes of masks that are converted for the kernel.
+    `converted`: bytes of the floating-point copies of boolean masks that torch makes before it calls the kernel, and of
+    the sum of two masks. (`masked` is the boolean copy that the kernel makes for its softmax.)
 
     Raises:
         GraphError: the kernel is neither `attention` nor `layer`, or a size is missing or unknown.
@@ -100,12 +102,12 @@ def fused_moments(fused: FusedNodes) -> tuple[int, ...]:
 
 
 def attention_scratch(spec: OpSpec) -> int:
-    """Temporary bytes of the kernel `mha`."""
+    """Temporary bytes of an op of kind `mha`."""
     return _beyond_result(spec, max(attention_moments(_sizes(spec))))
 
 
 def layer_scratch(spec: OpSpec) -> int:
-    """Temporary bytes of the kernel `encoder_layer`."""
+    """Temporary bytes of an op of kind `encoder_layer`."""
     return _beyond_result(spec, max(layer_moments(_sizes(spec), spec["ffn"], spec["norm_first"])))
 
 

@@ -126,10 +126,14 @@ def _bound_text(time: OpTime) -> str:
 
 
 def ceilings(device: Device, dtype: str | None) -> str:
-    """Return, for example, `NVIDIA H100 SXM5 80 GB: 989 TFLOP/s bfloat16, 3.35 TB/s, launch 5.00 µs (assumed)`."""
+    """Return the ceilings of a device for a dtype, or for all of its number formats.
+
+    For example, `NVIDIA H100 SXM5 80 GB: 989 TFLOP/s bfloat16, 3.35 TB/s, launch 5.00 µs (assumed), ridge at
+    295 FLOP/B`. The ridge is left out without a dtype or a bandwidth.
+    """
     shown = {dtype: device.peak(dtype)} if dtype else device.flops
     parts = [f"{units.si(flops, 'FLOP/s')} {name}" for name, flops in shown.items()]
-    parts.append(units.si(device.bandwidth, "B/s") if device.bandwidth else "memory no ceiling")
+    parts.append(units.si(device.bandwidth, "B/s") if device.bandwidth else "no memory ceiling (bandwidth unknown)")
     parts.append(f"launch {units.si(device.launches, 's')}{'' if device.launch is not None else ' (assumed)'}")
     if dtype and device.bandwidth:
         parts.append(f"ridge at {units.ratio(device.peak(dtype) / device.bandwidth)} FLOP/B")
@@ -172,14 +176,14 @@ def footer(prediction: Prediction) -> list[str]:
     if prediction.training is not None:
         lines.append(training(*prediction.training, roofline.device))
     if roofline.unknown:
-        lines.append(f"{units.counted(roofline.unknown, 'op')} without a rule left out")
+        lines.append(f"left out: {units.counted(roofline.unknown, 'op')} without a rule")
     if not roofline.device.measured:
         lines.append(f"a lower bound, at the ceilings of: {roofline.device.source}")
     return lines if total.seconds else ["nothing takes time: no op moves or computes anything"]
 
 
 def training(assumed: Training, estimate: TrainingEstimate, device: Device) -> str:
-    """Return, for example, `training: 90 epochs of 1,200,000 examples on 2 devices: ≥ 1.58 days, ≥ 18.5 kWh; …`."""
+    """Return, for example, `training: 90 epochs of 1,200,000 examples on 2 devices: ≥2.09 days, ≥24.5 kWh at …`."""
     many = units.counted(assumed.devices, "device")
     step = "recorded" if estimate.recorded else "taken as 3 forward passes"
     least = "" if device.measured else AT_LEAST
@@ -188,7 +192,7 @@ def training(assumed: Training, estimate: TrainingEstimate, device: Device) -> s
     return (
         f"training: {assumed.epochs:g} epochs of {units.exact(assumed.examples)} examples on {many}: "
         f"{least}{units.duration(estimate.seconds)}{energy}; {steps}, "
-        f"{step}, divided among the devices without loss"
+        f"{step}, assuming perfect scaling over the devices"
     )
 
 

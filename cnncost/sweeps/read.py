@@ -143,7 +143,7 @@ def _height_and_width(given: Any) -> tuple[int, int]:
 
 def _varied(given: Any) -> list[Axis]:
     """Return axes from `{"width": [16, 32]}`, or from strings such as `width=16,32` and `ids.1=64..512:64`."""
-    from cnncost.laws.points import parse_any_lists
+    from cnncost.laws.points import parse_unlimited_lists
 
     if not given:
         return []
@@ -153,7 +153,7 @@ def _varied(given: Any) -> list[Axis]:
     return [
         # the variables of `size+side=8,16` take the same sizes
         Axis(tuple(each.parts), tuple((size,) * len(each.parts) for size in each.values))
-        for each in parse_any_lists(given)
+        for each in parse_unlimited_lists(given)
     ]
 
 

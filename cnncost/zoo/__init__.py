@@ -1,4 +1,6 @@
-"""Reference networks, from the lecture and others, each with its paper, deviations from it, and published figures.
+"""Reference networks from papers and from Enzo Tartaglione's MN909 lecture (see `cnncost.lecture`).
+
+Each comes with its source, the deviations from it, and published figures.
 
 Names and figures are plain data (`catalog`); torch is imported when a network is built.
 To add a network, write a builder in a module of this package and an entry in `catalog`.

@@ -1,4 +1,4 @@
-"""The lecture's steps from LeNet-300 to a convolutional network (slides 42 to 55).
+"""The steps from LeNet-300 to a convolutional network in Enzo Tartaglione's MN909 lecture (slides 42 to 55).
 
 One or two 5x5 convolutions on 28x28 digits, then FC-100 and FC-10. The first four networks differ only in
 how their maps become smaller: not at all, by missing padding, by pooling, by stride. The fifth has pooling

@@ -74,7 +74,7 @@ def test_markdown_into_a_file(tmp_path, capsys):
     text = path.read_text()
     assert text.startswith("# lenet1 (LeNet1): roofline\n")
     assert "| **total** |" in text
-    assert "memory no ceiling" in text
+    assert "no memory ceiling (bandwidth unknown)" in text
     assert capsys.readouterr().out == ""
 
 

@@ -99,7 +99,7 @@ def test_unknown_network_has_near_names(run):
         pytest.param("LeCun, Bottou, Bengio 1998, Gradient-Based", "LeCun et al. 1998", id="many authors"),
         pytest.param("Simonyan, Zisserman 2015, Very Deep", "Simonyan, Zisserman 2015", id="two authors"),
         pytest.param("after LeCun, Bottou, Bengio 1998, G", "LeCun et al. 1998", id="after a paper"),
-        pytest.param("the lecture, slide 46", "the lecture, slide 46", id="no paper"),
+        pytest.param("MN909 lecture, slide 46", "MN909 lecture, slide 46", id="no paper"),
     ],
 )
 def test_short(paper, short):

@@ -20,14 +20,17 @@ from cnncost.frontends.torch.compat.modules import (
 
 
 def copy_of_script(module: nn.Module, value: Callable[[Any], Any]) -> nn.Module:
-    """Return a copy of a scripted module with copies of everything in it. The compiled code is shared, hooks included.
+    """Return a copy of a scripted module with copies of everything in it.
+
+    The compiled code, including compiled hooks, is shared with the original.
 
     Args:
         module: the module.
         value: returns the copy of a tensor or of anything else that the module holds.
     """
     attributes = module.__dict__
-    if INNER_SCRIPT in attributes:  # a traced module, or a class of the user's: a Python object around a script
+    # a traced module or an instance of a user's ScriptModule subclass: a Python object that wraps a script
+    if INNER_SCRIPT in attributes:
         inner = copy_of_script(attributes[INNER_SCRIPT], value)
         copy: nn.Module = object.__new__(type(module))
         own = {n: v for n, v in attributes.items() if n != INNER_SCRIPT and not isinstance(v, torch.ScriptMethod)}

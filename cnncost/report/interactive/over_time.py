@@ -39,7 +39,7 @@ def _run(name: str, memory: Memory, graph: Graph, row_of: Mapping[str, int]) -> 
         "use_names": list(USES),
         "uses": {use: changes(curves[use]) for use in USES if use in curves},
         "ops": dictionary(node.name for node in graph.nodes),
-        "rows": [row_of.get(path, 0) for path in paths],  # modules without a row count towards row 0, the model
+        "rows": [row_of.get(path, 0) for path in paths],  # a module that has no row is counted in row 0, the model
         "held": {
             "row": [row_of.get(each.path.partition("#")[0], 0) for each in lifetimes],
             "use": [USES.index(each.use) for each in lifetimes],

@@ -23,7 +23,7 @@ SINGLE_TOWER = Entry(
             "62.3 M parameters",
             tolerance=0.002,
             reason="truncated to three digits: 62,378,344",
-            source="lecture, slide 81",
+            source="MN909 lecture, slide 81",
         ),
         Figure("params", 62_378_344, source=GEOMETRY),
         Figure("params", 3_747_200, layer="features", source=GEOMETRY),

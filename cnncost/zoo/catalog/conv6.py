@@ -1,4 +1,4 @@
-"""The lecture's steps from LeNet-300 to a convolutional network."""
+"""The steps from LeNet-300 to a convolutional network in Enzo Tartaglione's MN909 lecture."""
 
 from cnncost.zoo.entry import Entry, Figure
 
@@ -16,7 +16,7 @@ def _entry(name: str, title: str, slides: str, note: tuple[str, ...], published:
         input="1x1x28x28",
         title=title,
         family="conv6",
-        paper=f"the lecture, {slides}",
+        paper=f"MN909 lecture, {slides}",
         deviations=(UNSTATED, *note),
         published=published,
     )
@@ -31,7 +31,7 @@ ENTRIES = (
         (
             Figure("params", 471_666, source=GEOMETRY),
             Figure("macs", 589_000, source=GEOMETRY),
-            Figure("params", 156, "6 * (5*5 + 1) * 1 = 156", layer="conv1", source="lecture, slide 45"),
+            Figure("params", 156, "6 * (5*5 + 1) * 1 = 156", layer="conv1", source="MN909 lecture, slide 45"),
         ),
     ),
     _entry(
@@ -49,7 +49,7 @@ ENTRIES = (
                 layer="conv1",
                 tolerance=0.5 / 86,
                 reason="printed in thousands; the value leaves out the bias, which the printed product includes",
-                source="lecture, slide 46",
+                source="MN909 lecture, slide 46",
             ),
         ),
     ),
@@ -67,7 +67,7 @@ ENTRIES = (
                 "~118k",
                 tolerance=0.01,
                 reason="truncated to thousands",
-                source="lecture, slide 52",
+                source="MN909 lecture, slide 52",
             ),
             Figure(
                 "macs",
@@ -76,7 +76,7 @@ ENTRIES = (
                 layer="fc1",
                 tolerance=0.01,
                 reason="truncated to thousands: 117,600 weights, each used once",
-                source="lecture, slide 52",
+                source="MN909 lecture, slide 52",
             ),
         ),
     ),
@@ -104,7 +104,7 @@ ENTRIES = (
                 "~82k",
                 tolerance=0.5 / 82,
                 reason=THOUSANDS,
-                source="lecture, slide 55",
+                source="MN909 lecture, slide 55",
             ),
             Figure(
                 "params",
@@ -113,7 +113,7 @@ ENTRIES = (
                 layer="fc1",
                 tolerance=0.01,
                 reason="truncated to thousands: 78,500",
-                source="lecture, slide 55",
+                source="MN909 lecture, slide 55",
             ),
         ),
     ),

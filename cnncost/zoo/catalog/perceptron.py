@@ -1,4 +1,7 @@
-"""Fully connected networks from LeCun et al. 1998 and from the lecture."""
+"""Fully connected networks from LeCun et al. 1998.
+
+The MN909 lecture, which also has figures for LeNet-300, is Enzo Tartaglione's (see `cnncost.lecture.contents`).
+"""
 
 from cnncost.zoo.entry import Entry, Figure
 
@@ -53,7 +56,7 @@ ENTRIES = (
                 "~266k",
                 tolerance=0.5 / 266,
                 reason="printed in thousands",
-                source="lecture, slide 46",
+                source="MN909 lecture, slide 46",
             ),
             Figure(
                 "macs",
@@ -62,10 +65,10 @@ ENTRIES = (
                 layer="fc1",
                 tolerance=0.5 / 235,
                 reason="printed in thousands",
-                source="lecture, slide 41",
+                source="MN909 lecture, slide 41",
             ),
-            Figure("macs", 30_000, "100 * 300 = 30k", layer="fc2", source="lecture, slide 41"),
-            Figure("macs", 1_000, "10 * 100 = 1k", layer="fc3", source="lecture, slide 41"),
+            Figure("macs", 30_000, "100 * 300 = 30k", layer="fc2", source="MN909 lecture, slide 41"),
+            Figure("macs", 1_000, "10 * 100 = 1k", layer="fc3", source="MN909 lecture, slide 41"),
         ),
     ),
 )

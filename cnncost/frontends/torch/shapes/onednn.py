@@ -19,11 +19,14 @@ _LINE = 64
 _GATES = 4
 """Gates of an LSTM."""
 _ACCUMULATED = 4
-"""Bytes of a float32, the dtype in which gradients of states are accumulated."""
+"""Bytes of a float32, the dtype of the gradients of states."""
 
 
 def _leading(width: int, item: int) -> int:
-    """Padded row length in elements: whole cache lines, plus one if that is a multiple of 256 (cache conflicts)."""
+    """Return the padded length of a row, in elements.
+
+    A row takes whole cache lines, and one more line if its length would be a multiple of 256 (to avoid conflicts).
+    """
     line = _LINE // item
     length = -(-width // line) * line
     return length + line if length % 256 == 0 else length
@@ -32,15 +35,17 @@ def _leading(width: int, item: int) -> int:
 def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> int:
     """Return the bytes of the workspace for one layer and direction of an LSTM with `item` bytes per element.
 
-    It holds the gates and hidden states of all time steps and, for this layer and the one below it, the states and
-    their gradients, including the initial ones. Every part is page-aligned. The hidden states are stored among the
-    outputs; older versions of oneDNN reserve two more parts for them, which remain unused.
+    It consists of buffers, each rounded up to whole pages. Gates, and hidden states before a projection, have one row
+    for each time step and example; the latter are reserved, but unused, because torch runs no LSTM with projections in
+    this kernel. Outputs, cell states, and the gradients of outputs, hidden states and cell states have two rows for
+    each time step and two for the initial state: for this layer and for its input. Hidden states are stored as
+    outputs; older versions of oneDNN reserve two more buffers for them, which remain unused.
     """
     widest = max(inputs, hidden)
     steps_and_start = 2 * (steps + 1)
     parts = [
         steps * _leading(_GATES * hidden, item) * item,  # gates
-        steps * _leading(hidden, item) * item,  # hidden states of this layer
+        steps * _leading(hidden, item) * item,  # hidden states before a projection (unused)
         *[steps_and_start * _leading(widest, item) * item] * (1 if facts.ONEDNN_KEEPS_STATES_ONCE else 3),  # outputs
         steps_and_start * hidden * item,  # cell states
         *[steps_and_start * _leading(widest, _ACCUMULATED) * _ACCUMULATED] * 2,  # gradients: outputs, hidden states
