@@ -109,9 +109,11 @@ def flops(label: str, each: int, *pairs: str | int) -> Term:
 def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:
     """Return a Cost with these terms; by default all inputs are read once and all outputs written once.
 
-    If no tensor has a floating-point dtype, multiply-accumulates and what is added to them are no FLOPs.
+    If no tensor has a floating-point dtype, multiply-accumulates and what is added to them are no FLOPs. An op of a
+    library may compute in floats inside, so its terms stay as its rule gives them.
     """
-    if any(each.mac and each.flops for each in terms) and not any(t.floating for t in spec.inputs + spec.outputs):
+    products = "::" not in spec.kind and any(each.mac and each.flops for each in terms)
+    if products and not any(t.floating for t in spec.inputs + spec.outputs):
         terms = tuple([each._replace(flops=0) for each in terms])
     return Cost(
         terms,

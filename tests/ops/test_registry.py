@@ -142,3 +142,15 @@ def test_the_old_name_of_a_label_works_with_a_warning():
     with pytest.warns(DeprecationWarning, match="label"):
         old = ops.macs("N", 2, what="scores")
     assert old == ops.macs("N", 2, label="scores") == ops.Term("scores", (("N", 2),), 2, True)
+
+
+def test_terms_of_a_librarys_op_on_integers_stay_as_its_rule_gives_them():
+    tokens = TensorType((2, 5), "int64")
+    stated = registry.cost(
+        OpSpec("mylib::decode", (tokens,), (tokens,), ()), registry.macs("N", 5), registry.flops("softmax", 5, "N", 3)
+    )
+    assert (stated.macs, stated.flops) == (5, 2 * 5 + 5 * 3)
+    own = registry.cost(
+        OpSpec("matmul", (tokens,), (tokens,), ()), registry.macs("N", 5), registry.flops("bias", 1, "N", 3)
+    )
+    assert (own.macs, own.flops) == (5, 0)
