@@ -125,6 +125,16 @@ def test_kernels_of_convolutions_that_are_called_by_name(case):
         check(op, x, w, list(w.shape[2:]), bias, stride, padding, *dilations)
 
 
+@pytest.mark.parametrize("short", range(3))
+def test_kernels_of_convolutions_that_are_called_by_name_expand_no_setting(short):
+    for axes, ops in SLOW.items():
+        settings = [[1] * axes, [0] * axes, [1] * axes]
+        settings[short] = settings[short][:1]
+        for op in ops:
+            x, w = torch.rand(1, 2, *[6] * axes), torch.rand(2, 2, *[3] * axes)
+            check(op, x, w, [3] * axes, None, *settings[: 2 + ("dilated" in str(op))])
+
+
 def _sees_padding_alone(x, w, _, stride, padding, dilation):
     """Whether an output depends on no input: there oneDNN's dilated kernels read past the end of their memory.
 

@@ -83,8 +83,12 @@ _SLOW = {
 def _slow_conv(a: dict[str, Any]) -> list[Output] | None:
     """Kernels that can be called by name but can't run without data, by their number of axes."""
     x, w, name = a["self"], a["weight"], a["__op__"]
-    if w.dim() != _SLOW[name] + 2 or not ready(x, w) or per_axis(a["kernel_size"], _SLOW[name]) != list(w.shape[2:]):
+    axes = _SLOW[name]
+    if w.dim() != axes + 2 or not ready(x, w) or per_axis(a["kernel_size"], axes) != list(w.shape[2:]):
         return None
+    settings = [a[setting] for setting in ("stride", "padding", "dilation") if isinstance(a.get(setting), list)]
+    if any(len(each) != axes for each in settings):
+        return None  # unlike `conv2d`, they don't expand `[2]`
     rule = _conv_transpose if name == "slow_conv_transpose3d" else _conv
     return rule({"dilation": 1, **a, "input": x, "groups": 1})
 
