@@ -84,8 +84,7 @@ def analyze(
         UnknownOpError: `strict` is set and an op has no rule.
         DataDependentError: `strict` is set and random numbers decide which ops run; or forward reads values that a
             static run doesn't have.
-        InputError: with `training`, the loss depends on nothing trainable, or the optimizer can't be built or needs a
-            closure.
+        InputError: with `training`, nothing trainable affects the loss, or the optimizer is invalid or needs a closure.
     """
     _check_flags(strict=strict, set_to_none=set_to_none)
     _check(trace, training, has_step_arguments=loss is not None or optimizer is not None or not set_to_none)
