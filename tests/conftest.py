@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -39,13 +39,15 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
 
 
-@pytest.fixture(scope="module")
-def cheap_collection() -> Iterator[None]:
-    """Full collections leave out what is there already: all tests and libraries, which take half a second to walk."""
-    gc.collect()
+@pytest.fixture(scope="module", autouse=True)
+def cheap_collection() -> None:
+    """Leave out of each module's collections what was there before: caches, libraries, and reports of tests.
+
+    They are half a million objects in the end, which full collections, and searches for what holds a tensor, would
+    walk over a hundred times.
+    """
+    gc.collect(1)
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import cnncost
 from cnncost import units
 from tests.memory_report import ALEXNET, CARD, IMAGES, NETWORKS, SMALL, UNTOLD, ZOOS, alexnet, given, measure, merged
 from tests.oracles.hardware import runs_lstm_in_bfloat16
+from tests.samples import sample
 from tests.versions import facts
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -34,7 +35,7 @@ def test_every_network_is_there(cast):
 
 
 @pytest.mark.parametrize("cast", [False, True], ids=["float32", "autocast"])
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ViT-B/16"])
+@pytest.mark.parametrize("name", sample([name for name in NETWORKS if name != "ViT-B/16"], 6))
 def test_predictions_are_current(name, cast):
     build, shape = NETWORKS[name]
     with torch.device("meta" if "LSTM" not in name else "cpu"):  # which kernel runs an LSTM hangs on where it is
@@ -66,7 +67,9 @@ def test_rows_are_replaced_in_their_order():
 
 
 @pytest.mark.parametrize("cast", [False, True], ids=["float32", "autocast"])
-@pytest.mark.parametrize("name", ["ResNet-18", "MobileNetV2", "LSTM of cells", "nn.LSTM", "nn.LSTM, unfused"])
+@pytest.mark.parametrize(
+    "name", sample(["ResNet-18", "MobileNetV2", "LSTM of cells", "nn.LSTM", "nn.LSTM, unfused"], 3)
+)
 def test_measured_within_three_per_cent(name, cast):
     if cast and name in ("nn.LSTM", "MobileNetV2") and not runs_lstm_in_bfloat16():
         pytest.skip("oneDNN has no LSTM and no depthwise convolution in bfloat16 for this CPU: other kernels run")

@@ -5,7 +5,7 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread(cheap_collection):
+def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.samples import sample
+
 NET = """
 import lookups, own
 from torch import nn
@@ -89,7 +91,7 @@ def answer(server, folder, cache=True):
     return found.out, found.told
 
 
-@pytest.mark.parametrize(("function", "path", "change"), CHANGES)
+@pytest.mark.parametrize(("function", "path", "change"), sample(CHANGES, 7))
 @pytest.mark.parametrize(
     ("first", "then"),
     [

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.samples import sample
+
 NET = """
 import os, sys
 from pathlib import Path
@@ -264,7 +266,7 @@ def answer(server, folder, *argv, cache=True, **env):
     return found.out, found.told
 
 
-@pytest.mark.parametrize(("imports", "build", "before", "change", "env"), CHANGES)
+@pytest.mark.parametrize(("imports", "build", "before", "change", "env"), sample(CHANGES, 12))
 def test_a_hidden_change_is_seen(server, tmp_path, monkeypatch, request, imports, build, before, change, env):
     monkeypatch.chdir(tmp_path)
     request.addfinalizer(lambda: SHARED.unlink(missing_ok=True))

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.samples import examples, sample
+
 NET = """
 import torch
 from torch import nn
@@ -143,7 +145,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("made", "change", "env"), CHANGES)
+@pytest.mark.parametrize(("made", "change", "env"), sample(CHANGES, 9))
 def test_a_change_is_seen(server, tmp_path, made, change, env):
     project(tmp_path, **made)
     before = {"WIDTH": "4"} if made.get("build", "").endswith("['WIDTH'])") else {}
@@ -283,7 +285,7 @@ FILES = {
 }
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edits=st.lists(
         st.tuples(st.sampled_from([*FILES, "parts/b", "parts/c", "MORE", "nothing"]), st.integers(1, 3)),

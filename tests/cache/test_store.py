@@ -13,6 +13,7 @@ from cnncost.cache import store
 from cnncost.cache.dependencies import NATIVE, Dependencies, beginning_with
 from cnncost.cache.suspects import suspicious
 from cnncost.errors import OutputError
+from tests.samples import sample
 
 ENTRY = {"dependencies": {}, "recording": {"text": "x" * 1000}}
 
@@ -198,11 +199,12 @@ def test_one_recording_answers_many_commands_without_torch(tmp_path):
     assert again[:2] == (0, out)
     assert "lenet5: from the cache, analyzed at 20" in again[2][0]
     assert not again[3]
-    for argv in (
+    commands = [
         ["summarize", "lenet5", "--depth", "1", "--columns", "+rf"], ["memory", "lenet5", "--inference"],
         ["rf", "lenet5"], ["roofline", "lenet5", "--device", "h100"], ["compare", "lenet5", "lenet5"],
         ["diff", "lenet5", "lenet5"],
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for argv in sample(commands, 3):
         code, out, told, torch = command(tmp_path, *argv)
         assert (code, told, torch) == (0, [], False), argv
         assert out

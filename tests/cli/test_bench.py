@@ -23,7 +23,7 @@ def saved(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def alone(cheap_collection, tmp_path, monkeypatch):
+def alone(tmp_path, monkeypatch):
     import torch
 
     monkeypatch.setenv("CNNCOST_DEVICES", str(tmp_path / "own.toml"))

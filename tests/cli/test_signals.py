@@ -10,6 +10,8 @@ import time
 import psutil
 import pytest
 
+from tests.samples import WHOLE
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 GIT = shutil.which("git")
 CODE = "from cnncost.cli import main; main()"
@@ -36,12 +38,16 @@ COMMANDS = {
     "budgets in processes": "check --jobs 2",
     "a model at a revision": "diff --rev HEAD~1..HEAD net.py:Hangs --input 1x4",
 }
-SIGNALS = [
-    pytest.param("SIGINT", True, id="Ctrl-C in a terminal, which its whole group gets"),
-    pytest.param("SIGHUP", True, id="a terminal that is closed"),
-    pytest.param("SIGTERM", False, id="kill, to the command alone"),
-    pytest.param("SIGKILL", False, id="kill -9"),
+SIGNALS = {
+    "Ctrl-C in a terminal, which its whole group gets": ("SIGINT", True),
+    "a terminal that is closed": ("SIGHUP", True),
+    "kill, to the command alone": ("SIGTERM", False),
+    "kill -9": ("SIGKILL", False),
+}
+PAIRS = [
+    (command, list(SIGNALS)[(i + j) % len(SIGNALS)]) for j in range(len(SIGNALS)) for i, command in enumerate(COMMANDS)
 ]
+"""Each command with each signal. The first ones are each command once, and each signal at least once."""
 
 
 def files(folder):
@@ -80,15 +86,16 @@ def is_over(process):
         return True
 
 
-@pytest.mark.parametrize(("name", "to_group"), SIGNALS)
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_nothing_is_left_behind(project, tmp_path, command, name, to_group):
+@pytest.mark.parametrize(("command", "how"), PAIRS if WHOLE else PAIRS[: len(COMMANDS)])
+def test_nothing_is_left_behind(project, tmp_path, command, how):
+    name, to_group = SIGNALS[how]
     number, ready, temporary = getattr(signal, name), tmp_path / "ready", tmp_path / "tmp"
     temporary.mkdir()
+    words = COMMANDS[command].split()
     own = {"HANGS_READY": str(ready), "TMPDIR": str(temporary), "CNNCOST_NO_CACHE": "1"}
     before = files(project)
     with subprocess.Popen(
-        [sys.executable, "-c", CODE, *command.split()], cwd=project, env={**os.environ, **own}, start_new_session=True,
+        [sys.executable, "-c", CODE, *words], cwd=project, env={**os.environ, **own}, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # a shell's job may ignore it
     ) as process:  # fmt: skip

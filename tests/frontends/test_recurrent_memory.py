@@ -13,6 +13,7 @@ import cnncost
 from tests.frontends.test_training import measured
 from tests.oracles.allocations import peaks, training_peak
 from tests.oracles.hardware import needs_lstm_in_bfloat16
+from tests.samples import examples, sample
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
@@ -32,6 +33,7 @@ LAYERS = {
     "RNN": lambda: nn.RNN(16, 32),
     "RNN with relu, without biases": lambda: nn.RNN(16, 32, 2, nonlinearity="relu", bias=False),
 }
+SOME = sample(LAYERS, 4)
 LENGTHS = [[12, 9, 4, 3], [8, 8, 8, 8], [10, 10, 1, 1], [7, 1, 1, 1]]
 
 
@@ -93,7 +95,7 @@ def test_the_peak_follows_the_lengths_of_the_sequences(name, lengths):
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", SOME)
 def test_sequences_of_one_length(name, batch_first):
     layer = LAYERS[name]()
     layer.batch_first = batch_first
@@ -102,7 +104,7 @@ def test_sequences_of_one_length(name, batch_first):
 
 
 @pytest.mark.parametrize("build", [Plain, lambda layer: Packed(layer, LENGTHS[0])], ids=["plain", "packed"])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", SOME)
 def test_without_onednn(name, build):
     """Between two analyses with it, so that neither takes from memory what the other found."""
     layer = LAYERS[name]()
@@ -134,7 +136,7 @@ def test_forward_switches_onednn_off():
     assert torch.backends.mkldnn.enabled
 
 
-@pytest.mark.parametrize("name", ["GRU", "RNN", "LSTM with projections", "LSTM in float64"])
+@pytest.mark.parametrize("name", sample(["GRU", "RNN", "LSTM with projections", "LSTM in float64"], 2))
 def test_many_steps(name):
     layer = LAYERS[name]()
     model, x = Plain(layer), of(layer, 200)
@@ -164,7 +166,7 @@ class Told(nn.Module):
         return {"outputs": y, "last states": last[0] if isinstance(last, tuple) else last}[self.wanted]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_all_settings(data):
     """Whatever is asked for, in inference and in a step of training: 0.5 % at most."""

@@ -10,6 +10,7 @@ from torch import nn
 
 import cnncost
 from cnncost.errors import CnncostError, InputError
+from tests.samples import sample
 
 torch.set_num_threads(1)
 LIBRARY = torch.library.Library("cnncost_test_laws", "DEF")
@@ -35,12 +36,12 @@ def direct(model, inputs, **how):
 
 ZOO = [
     pytest.param("lenet5", "batch", id="LeNet-5, which takes one image size"),
-    pytest.param("alexnet", "batch", id="AlexNet, likewise"),
     pytest.param("resnet18", "batch,height,width", id="ResNet-18"),
+    pytest.param("alexnet", "batch", id="AlexNet, which takes one image size"),
 ]
 
 
-@pytest.mark.parametrize(("name", "vary"), ZOO)
+@pytest.mark.parametrize(("name", "vary"), sample(ZOO, 2))
 def test_the_zoo_at_random_sizes(name, vary):
     laws = cnncost.formula(name, vary=vary)
     random = Random(name)  # noqa: S311

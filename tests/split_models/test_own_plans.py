@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from math import prod
 
@@ -14,14 +13,13 @@ from split_models.comparing import rows_of, seen, told
 import cnncost
 from cnncost.sources.parallel import parse
 from cnncost.sources.settings import Settings
+from tests.samples import WHOLE
 
 pytestmark = [
     zoos.needs("transformers"),
     pytest.mark.filterwarnings("ignore:FSDP2-wrapped module.*returned a view:UserWarning"),  # torch's advice
 ]
-CHOSEN = [
-    name for name, (_, axes, _) in BY_TRANSFORMERS.items() if axes == "tp=2" or os.environ.get("CNNCOST_ALL_RANKS")
-]
+CHOSEN = [name for name, (_, axes, _) in BY_TRANSFORMERS.items() if axes == "tp=2" or WHOLE]
 LEFT_PARTIAL = {"Qwen3 by Transformers, tp=2": Counter({("all_reduce", 16 * 4): 2 * LLAMA["num_hidden_layers"]})}
 """Gradients of norms of single heads, which torch's style leaves to FSDP or the optimizer; Transformers sums them."""
 

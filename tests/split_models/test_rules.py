@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
@@ -15,12 +14,13 @@ from split_models.comparing import check_rank, rows_of
 import cnncost
 from cnncost.sources.parallel import parse
 from cnncost.sources.settings import Settings
+from tests.samples import WHOLE, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:FSDP2-wrapped module.*returned a view:UserWarning")  # torch's advice
 HERE = Path(__file__).resolve().parent
 THERE = [name for name, (model, _, _) in BY_RULE.items() if model != "llama" or find_spec("transformers")]
 SMALL = [name for name in THERE if prod(BY_RULE[name][2].mesh.values()) == 2]
-CHOSEN = THERE if os.environ.get("CNNCOST_ALL_RANKS") else SMALL
+CHOSEN = THERE if WHOLE else sample(SMALL, 2)
 
 
 @pytest.fixture(scope="module")

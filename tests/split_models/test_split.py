@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from math import prod
 
 import pytest
@@ -13,11 +12,12 @@ from split_models.programs import PROGRAMS, blocks, sharded
 
 import cnncost
 from cnncost.errors import InputError
+from tests.samples import WHOLE, sample
 from tests.versions.facts import WAITS_WARN_IN_BACKWARD
 
 SMALL = [name for name, program in PROGRAMS.items() if prod(program.mesh.values()) == 2]
-CHOSEN = list(PROGRAMS) if os.environ.get("CNNCOST_ALL_RANKS") else SMALL
-"""Programs of four ranks start twelve more processes: continuous integration runs them in a step of their own."""
+CHOSEN = list(PROGRAMS) if WHOLE else sample(SMALL, 5)
+"""Programs of four ranks start twelve more processes: only the run of whole sweeps has them."""
 
 
 @pytest.fixture(scope="module")

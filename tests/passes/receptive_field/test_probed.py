@@ -13,6 +13,7 @@ import cnncost
 from cnncost.passes.receptive_field import UNKNOWN, receptive_fields
 from tests.oracles.nan_probe import Probe
 from tests.passes.receptive_field.dags import LOCAL, MIXING, STEPS, Call, Dag, Step, dags, shuffled, unshuffled
+from tests.samples import examples
 
 torch.set_num_threads(1)
 PERIOD = 12
@@ -32,14 +33,14 @@ def told(fields, call, units, axis):
 
 
 @given(dags())
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
 def test_each_unit_of_random_networks_matches_poisoning(drawn):
     assume(len(drawn[0].steps))
     assert len(probed(*drawn)) >= len(drawn[0].steps)
 
 
 @given(dags(most=3, first=MIXING))
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
 def test_networks_that_begin_with_a_mixing_step(drawn):
     assume(len(drawn[0].steps))
     assert len(probed(*drawn)) >= len(drawn[0].steps)
@@ -79,7 +80,7 @@ def probed(model, shape):
 
 
 @given(dags(LOCAL, most=4))
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
 def test_size_jump_and_start_hold_far_from_borders(drawn):
     """The values derived from a small input's periodic pattern equal those probed in the middle of a long one."""
     model, shape = drawn

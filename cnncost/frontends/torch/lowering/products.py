@@ -58,7 +58,10 @@ def conv_geometry(call: OpCall, transposed: bool | None) -> Attrs:
 
 
 def _has_output_of(attrs: Mapping[str, Any], call: OpCall) -> bool:
-    """True if the output has as many positions along each axis as the geometry gives."""
+    """True if the output has as many positions along each axis as the geometry gives.
+
+    The kind's declaration can't check that: its padding is the one before, and a file's may be another one after.
+    """
     axes, padding = len(attrs["kernel"]), attrs["padding"]
     x, y = call.first("input", "self").shape[-axes:], call.outputs[0].shape[-axes:]
     if padding == "same":

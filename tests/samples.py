@@ -1,0 +1,17 @@
+"""Samples of long sweeps: the suite runs some of their rows, and continuous integration runs all in a later step."""
+
+import os
+
+WHOLE = bool(os.environ.get("CNNCOST_WHOLE_SWEEPS"))
+"""True if all rows of all sweeps are to run."""
+
+
+def sample(rows, size):
+    """Return `size` of the rows, at equal distances from the first one on; all of them if WHOLE."""
+    rows = list(rows)
+    return rows if WHOLE or size >= len(rows) else [rows[i * len(rows) // size] for i in range(size)]
+
+
+def examples(number):
+    """Return the number of random examples of a slow property: a quarter of `number` in the suite."""
+    return number if WHOLE else number // 4
