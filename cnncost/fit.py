@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost.errors import InputError
 from cnncost.garbage import gc_disabled
-from cnncost.passes.memory import memory
+from cnncost.passes.memory import Memory, memory
 
 if TYPE_CHECKING:
     from cnncost.sources.resolve import Trace
@@ -24,8 +24,8 @@ class Step(NamedTuple):
     set_to_none: bool = True
 
 
-def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, trace: Trace = "static") -> int:
-    """Return the bytes alive at the peak of a forward, or of a training step.
+def usage(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, trace: Trace = "static") -> Memory:
+    """Return the memory of a forward, or of a training step.
 
     Args:
         model: as in `analyze`.
@@ -42,7 +42,7 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, t
     with gc_disabled():
         resolved = resolve(model, inputs)
         graph = resolved.record(trace) if step is None else resolved.record_step(*step, trace)
-        return memory(graph, block).peak.nbytes
+        return memory(graph, block)
 
 
 def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:

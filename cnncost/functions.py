@@ -208,6 +208,8 @@ def max_batch(
 ) -> int:  # fmt: skip
     """Return the largest batch whose peak memory fits a device; 0 if not even one example fits.
 
+    Warns that it is an upper bound if what an op allocates while it runs is not known, as with ops without a rule.
+
     Args:
         model: as for `analyze`.
         inputs: as for `analyze`; the first axis of each is the batch axis.
@@ -224,7 +226,9 @@ def max_batch(
         CnncostError: a size can't be parsed, a loss or optimizer is given without training, the inputs have no batch
             axis, or memory hardly depends on the batch; or as for `analyze`.
     """
-    from cnncost.fit import Step, largest_batch, peak
+    import warnings
+
+    from cnncost.fit import Step, largest_batch, usage
     from cnncost.sources.batch import with_batch
     from cnncost.sources.resolve import resolve
 
@@ -239,10 +243,20 @@ def max_batch(
     resolved.check_batch_axis()
     step = Step(loss, optimizer) if training else None
 
-    def peak_at(batch: int) -> int:
-        return reserved + peak(resolved, with_batch(resolved.inputs, batch), step=step, block=block)
+    unseen = set[str]()
 
-    return largest_batch(peak_at, limit)
+    def peak_at(batch: int) -> int:
+        memory = usage(resolved, with_batch(resolved.inputs, batch), step=step, block=block)
+        unseen.update(memory.unseen)
+        return reserved + memory.peak.nbytes
+
+    largest = largest_batch(peak_at, limit)
+    if largest and unseen:
+        names = ", ".join(sorted(unseen))
+        warnings.warn(
+            f"max_batch: {largest:,} is an upper bound: what {names} allocates while it runs is not known", stacklevel=2
+        )
+    return largest
 
 
 def _report(model: Model | Report, inputs: Any, options: dict[str, Any]) -> Report:

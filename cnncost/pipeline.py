@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnncost import units
 from cnncost.errors import InputError
+from cnncost.report.columns import AT_LEAST
 
 if TYPE_CHECKING:
     from cnncost.report.model import Report
@@ -56,10 +57,12 @@ class Pipelined:
         stages = ("stages " if len(self.stages) > 1 else "stage ") + ", ".join(map(str, self.stages))
         sent = sum(each.sent for each in self.report.communication)
         received = sum(each.received for each in self.report.communication)
+        macs_mark = AT_LEAST if self.report.totals.lower_bound else ""
+        peak_mark = AT_LEAST if self.report.memory.figures.unseen else ""
         return (
             f"{self.schedule}, rank {self.rank} of {self.ranks} with {stages}, "
-            f"{self.microbatches} microbatches: {units.exact(self.report.totals.macs)} MACs, "
-            f"peak {units.data(self.peak)} with {self.held} held, "
+            f"{self.microbatches} microbatches: {macs_mark}{units.exact(self.report.totals.macs)} MACs, "
+            f"peak {peak_mark}{units.data(self.peak)} with {self.held} held, "
             f"sends {units.data(sent)}, receives {units.data(received)}; "
             f"bubble {units.percent(self.bubble.numerator, self.bubble.denominator)}"
         )

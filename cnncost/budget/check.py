@@ -15,7 +15,7 @@ from cnncost.budget.diff import Diff
 from cnncost.budget.file import Budget, BudgetError, BudgetFile, Rule
 from cnncost.budget.lock import Entry, Lock, torch_version
 from cnncost.budget.measure import Measured, stored_values
-from cnncost.budget.quantities import QUANTITIES, Value
+from cnncost.budget.quantities import QUANTITIES, Quantity, Value
 from cnncost.budget.snapshot import SUMMED, Snapshot
 from cnncost.garbage import gc_disabled
 from cnncost.reprs import line
@@ -266,21 +266,26 @@ def _judge_module(
         )
     bound = limit.bound(before)
     unsure = (quantity.bounded and path in measured.unsure) or (quantity.temporaries and bool(measured.unseen))
-    outcome = _outcome(rule, used, bound, unsure)
+    bound_unsure = limit.relative and baseline is not None and baseline.leaves_out(path, quantity)
+    outcome = _outcome(rule, used, bound, unsure, bound_unsure)
     return Judged(rule, outcome, path, 0, used, bound, before, allowed, None)
 
 
-def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
+def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool, bound_unsure: bool) -> Outcome:
     """Return the outcome of a limit.
 
     With ops without a rule, or with unknown temporaries, the true sum can only be larger, so a sum that exceeds a limit
-    certainly does. The true ratio may be larger or smaller, because both FLOPs and bytes are missing.
+    certainly does; if the baseline leaves them out, the true bound can only be larger. The true ratio may be larger or
+    smaller, because both FLOPs and bytes are missing.
     """
     holds = rule.limit.holds(used, bound)
-    if unsure:
-        # by comparison: whether the outcome is certain, however much larger the true figure is
-        decided = {"<=": not holds, "<": not holds, ">=": holds, ">": holds, "==": used > bound}
-        if not rule.quantity.grows or not decided[rule.limit.comparison]:
+    if unsure or bound_unsure:
+        upper = rule.limit.comparison in {"<=", "<"}
+        # whether the outcome is certain, however much larger the true figure, or the true bound, is
+        decided_by_figure = used > bound if rule.limit.comparison == "==" else holds is not upper
+        decided_by_bound = used < bound if rule.limit.comparison == "==" else holds is upper
+        decided = (decided_by_figure or not unsure) and (decided_by_bound or not bound_unsure)
+        if not rule.quantity.grows or not decided:
             return Outcome.UNCERTAIN
     return Outcome.WITHIN if holds else Outcome.OVER
 
@@ -291,12 +296,24 @@ class _Baseline(NamedTuple):
     entry: Entry
     diff: Diff
 
+    def leaves_out(self, path: str, quantity: Quantity) -> bool:
+        """Return whether a module's previous figure leaves out ops without a rule, or unknown temporaries."""
+        old, snapshot = self._old(path), self.entry.snapshot
+        if quantity.temporaries and snapshot.unseen:
+            return True
+        within = (part for part in snapshot.parts if not old or f"{part.path}.".startswith(f"{old}."))
+        return quantity.bounded and any(part.unknown for part in within)
+
+    def _old(self, path: str) -> str:
+        """Return a module's previous path; the path itself for a new module."""
+        return path if path in self.entry.snapshot.by_path else self.diff.back.get(path, path)
+
     def value(self, path: str, quantity: str) -> Value | None:
         """Return the previous figure of a module, even if it was renamed; None if the baseline lacks the figure.
 
         Figures that add up are 0 for a module that did not exist.
         """
-        old = path if path in self.entry.snapshot.by_path else self.diff.back.get(path, path)
+        old = self._old(path)
         if quantity in SUMMED or quantity == "arithmetic_intensity":
             sums = self.entry.snapshot.sums.get(old, dict.fromkeys(SUMMED, 0))
             nbytes = sums["bytes_read"] + sums["bytes_written"]

@@ -252,18 +252,21 @@ def _largest(
 ) -> tuple[str, ...]:  # fmt: skip
     """Return a sentence on the largest batch for each run, with or without a workspace."""
     from cnncost.errors import CnncostError
-    from cnncost.fit import largest_batch, peak
+    from cnncost.fit import largest_batch, usage
     from cnncost.sources.batch import with_batch
 
     reserved = workspace.nbytes if workspace is not None else 0
     ending = _TENSORS_ONLY if workspace is None else f", the workspace of {workspace} included"
     verdicts = []
     for name, run_step in (("inference", None), *((("training step", step),) if step is not None else ())):
+        unseen = set[str]()
 
-        def peak_at(batch: int, run_step: Step | None = run_step) -> int:  # bound now, because the loop changes it
-            return reserved + peak(
-                resolved, with_batch(resolved.inputs, batch), step=run_step, block=block, trace=trace
-            )
+        def peak_at(  # with values that are bound now, because the loop changes them
+            batch: int, run_step: Step | None = run_step, unseen: set[str] = unseen
+        ) -> int:
+            memory = usage(resolved, with_batch(resolved.inputs, batch), step=run_step, block=block, trace=trace)
+            unseen.update(memory.unseen)
+            return reserved + memory.peak.nbytes
 
         try:
             largest = largest_batch(peak_at, limit.nbytes)
@@ -273,11 +276,12 @@ def _largest(
         if not largest:
             verdicts.append(f"{name}: not even one example fits {limit}")
         else:
+            most, least = ("at most ", "at least ") if unseen else ("", "")
             verdicts.append(
-                f"{name}: the largest batch that fits {limit} is {units.exact(largest)}, with "
-                f"{units.exact(peak_at(largest))} of {units.exact(limit.nbytes)} bytes; "
+                f"{name}: the largest batch that fits {limit} is {most}{units.exact(largest)}, with "
+                f"{least}{units.exact(peak_at(largest))} of {units.exact(limit.nbytes)} bytes; "
                 f"{units.exact(largest + 1)} need "
-                f"{units.exact(peak_at(largest + 1))}{ending}"
+                f"{least}{units.exact(peak_at(largest + 1))}{ending}"
             )
     return tuple(verdicts)
 

@@ -63,9 +63,10 @@ def _rows(found: Serving) -> Iterator[Row]:
 
 def _row(label: str, tokens: int, found: Serving, report: Report, time: Prediction | None) -> Row:
     mark = AT_LEAST if report.unknown else ""
+    peak_mark = AT_LEAST if report.memory.figures.unseen else ""
     cells: list[Any] = [
         label, tokens, Cell(report.totals.macs, mark), Cell(report.totals.flops, mark), inputs_nbytes(report),
-        Cell(report.memory.inference_peak, mark),
+        Cell(report.memory.inference_peak, peak_mark),
     ]  # fmt: skip
     if found.times:
         total = time.roofline.total if time is not None else None
@@ -148,7 +149,7 @@ def _time_texts(found: Serving) -> Iterator[str]:
             f"{units.counted(found.new_tokens, 'new token')} of each sequence in {units.si(generated, 's')}: the mean "
             "of the first and the last step, times their number"
         )
-    most = "at most " if _unknown(found) else ""
+    most = "at most " if _unseen(found) else ""
     if found.largest_batch is not None:
         yield f"largest batch at this context in {units.data(int(device.memory or 0))}: {most}{found.largest_batch:,}"
     if found.longest_context is not None:
@@ -159,12 +160,22 @@ def _remarks(found: Serving) -> Iterator[str]:
     yield from found.notes
     if unknown := _unknown(found):
         yield f"{AT_LEAST}: lower bounds: no rule for {', '.join(unknown)}"
+    if unseen := [name for name in _unseen(found) if name not in unknown]:
+        yield f"{AT_LEAST}: lower bounds: what {', '.join(unseen)} allocates while it runs is not known"
 
 
 def _unknown(found: Serving) -> list[str]:
     """Return the names of the ops without a rule in any of the calls."""
-    reports = (*found.chunks, found.decode, *(() if found.last is None else (found.last,)))
-    return sorted({op for report in reports for op in report.unknown})
+    return sorted({op for report in _reports(found) for op in report.unknown})
+
+
+def _unseen(found: Serving) -> list[str]:
+    """Return the names of the ops whose temporaries are unknown; if there are any, peaks are lower bounds."""
+    return sorted({op for report in _reports(found) for op in report.memory.figures.unseen})
+
+
+def _reports(found: Serving) -> tuple[Report, ...]:
+    return (*found.chunks, found.decode, *(() if found.last is None else (found.last,)))
 
 
 def _facts(found: Serving) -> dict[str, Any]:
@@ -176,6 +187,7 @@ def _facts(found: Serving) -> dict[str, Any]:
         "first_token_seconds": found.first_token_seconds, "generation_seconds": found.generation_seconds,
         "largest_batch": found.largest_batch, "longest_context": found.longest_context,
         "unknown": _unknown(found),
+        "unseen": _unseen(found),
         "notes": list(found.notes),
     }  # fmt: skip
 

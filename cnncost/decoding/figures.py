@@ -135,8 +135,9 @@ class Serving:
         return min(self.chunk or self.context, self.context - start)
 
     def __repr__(self) -> str:
+        mark = ">=" if self.decode.unknown else ""
         return (
             f"Serving({self.model}, context={self.context:,}, batch={self.batch:,}: "
-            f"decode {units.compact(self.decode.totals.macs)} MACs, "
+            f"decode {mark}{units.compact(self.decode.totals.macs)} MACs, "
             f"cache {units.data(self.cache.nbytes)} a sequence, +{self.cache.bytes_per_token:,} bytes a token)"
         )

@@ -11,14 +11,14 @@ from cnncost import units
 from cnncost.evaluation import tables
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
-from cnncost.evaluation.words import accuracy_text, foot, head, layer_notes, noise, reason
+from cnncost.evaluation.words import accuracy_text, foot, head, layer_notes, left_out, noise, reason
 from cnncost.render.document import Document, Heading, Note, Notes, Part, Picture, data_table, notes
 
 COLUMNS = (
     "network", "batch", "dtype", "training", "compiled", "status", "measured_s", "q1_s", "q3_s", "best_s", "repeats",
     "noise", "predicted_s", "error", "bound", "macs", "flops", "bytes", "flops_per_s", "bytes_per_s", "of_peak",
     "examples_per_s", "layers_sum_s", "layers_gap", "timing_overhead", "peak_memory", "predicted_memory", "page_faults",
-    "note",
+    "note", "unknown_ops",
 )  # fmt: skip
 """Columns of CSV, and keys of JSON's rows."""
 _FAR = 0.30
@@ -81,6 +81,7 @@ def _missing(bench: Bench) -> Iterator[str]:
     for row in bench.rows:
         if row.measured.status != "measured" or row.problem:
             yield f"{row.name}, {tables.case_name(row)}: {row.measured.status}; {row.measured.note or row.problem}"
+    yield from left_out(bench)
 
 
 def _layers_in_text(bench: Bench, top: int) -> Iterator[Part]:
@@ -205,6 +206,7 @@ def _layer(row: Any) -> dict[str, Any]:
         "measured_s": row.measured, "predicted_s": predicted.seconds if predicted else None,
         "bound": predicted.bound if predicted else None,
         "flops": predicted.flops if predicted else None, "bytes": predicted.nbytes if predicted else None,
+        "unknown_ops": predicted.unknown if predicted else None,
     }  # fmt: skip
 
 
@@ -222,4 +224,5 @@ def _values(bench: Bench, row: Joined) -> tuple[Any, ...]:
         reached / peak if reached is not None and peak else None, row.per_second,
         sum(row.measured.layers.values()) if row.measured.layers else None, row.gap, row.measured.overhead,
         row.measured.peak_memory, row.predicted_memory, row.measured.faults, row.measured.note or row.problem,
+        row.unknown_ops,
     )  # fmt: skip

@@ -90,6 +90,11 @@ class Joined:
         return self._total.seconds if self._total is not None else None
 
     @property
+    def unknown_ops(self) -> int:
+        """Number of ops of the same run whose time, or compute time, is unknown: the prediction leaves them out."""
+        return self._total.unknown if self._total is not None else 0
+
+    @property
     def flops(self) -> int | None:
         """FLOPs of the same run as `predicted_seconds`."""
         return self._total.flops if self._total is not None else None

@@ -8,6 +8,7 @@ from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined, LayerRow
 from cnncost.render.document import Cell, Column, Narrowing, Role, Row, Shown, Table
 from cnncost.render.values import show
+from cnncost.report.columns import AT_LEAST
 from cnncost.units import NOTHING
 
 _SHORT_DTYPES = {"float32": "float32", "bfloat16": "bf16", "float16": "fp16"}
@@ -35,11 +36,13 @@ def cases(bench: Bench, rows: list[Joined]) -> Table:
 
 
 def _case(bench: Bench, row: Joined) -> tuple[Any, ...]:
+    mark = AT_LEAST if row.unknown_ops else ""
     return (
         row.name, case_name(row), Cell(row.seconds, "" if row.seconds is not None else row.measured.status),
-        spread(row), row.predicted_seconds, row.error,
-        row.prediction.roofline.total.bound if row.prediction else "", row.per_second, _rate(row.flops, row.seconds),
-        of_peak(bench, row), _rate(row.nbytes, row.seconds), row.measured.peak_memory, row.predicted_memory,
+        spread(row), Cell(row.predicted_seconds, mark), Cell(row.error, mark),
+        row.prediction.roofline.total.bound if row.prediction else "", row.per_second,
+        Cell(_rate(row.flops, row.seconds), mark), Cell(of_peak(bench, row), mark),
+        Cell(_rate(row.nbytes, row.seconds), mark), row.measured.peak_memory, row.predicted_memory,
     )  # fmt: skip
 
 
@@ -62,11 +65,15 @@ def layers(joined: Joined, top: int, shown: Shown) -> Table:
 
     def sums(name: str, rows: list[LayerRow], role: Role) -> Row:
         measured = sum(row.measured or 0.0 for row in rows)
-        predicted = sum(row.predicted.seconds for row in rows if row.predicted)
-        return Row((name, "", *_times(measured, predicted, total), Cell(None), Cell(None), ""), role)
+        predicted = [row.predicted for row in rows if row.predicted]
+        times = _times(
+            measured, sum(each.seconds for each in predicted), total, any(each.unknown for each in predicted)
+        )
+        return Row((name, "", *times, Cell(None), Cell(None), ""), role)
 
     rows = [
-        Row((row.label, row.kind, *_times(row.measured or 0.0, row.predicted.seconds, total),
+        Row((row.label, row.kind,
+             *_times(row.measured or 0.0, row.predicted.seconds, total, bool(row.predicted.unknown)),
              Cell(_rate(row.predicted.flops, row.measured), *_dash_without_rate(row)),
              Cell(_rate(row.predicted.nbytes, row.measured), *_dash_without_rate(row)), row.predicted.bound))
         for row in timed if id(row) in kept and row.predicted
@@ -77,10 +84,10 @@ def layers(joined: Joined, top: int, shown: Shown) -> Table:
     return Table(columns, all_rows, narrowing=narrowing, shown=shown, apart=False)
 
 
-def _times(measured: float, predicted: float, total: float) -> tuple[Any, ...]:
-    """Return the cells: measured time, share of the total, predicted time, and error."""
-    share = measured / total if total else None
-    return measured, share, predicted, predicted / measured - 1 if measured else None
+def _times(measured: float, predicted: float, total: float, partial: bool) -> tuple[Any, ...]:
+    """Return the cells: measured time, share of the total, and predicted time and error, marked if ops lack there."""
+    share, mark = measured / total if total else None, AT_LEAST if partial else ""
+    return measured, share, Cell(predicted, mark), Cell(predicted / measured - 1 if measured else None, mark)
 
 
 def _dash_without_rate(row: LayerRow) -> tuple[str, ...]:

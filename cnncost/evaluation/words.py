@@ -6,6 +6,7 @@ from cnncost import units
 from cnncost.evaluation import tables
 from cnncost.evaluation.bench import GOAL_ERROR, GOAL_ORDER, LARGE, Bench, Figures, is_large
 from cnncost.evaluation.join import Joined
+from cnncost.report.columns import AT_LEAST
 from cnncost.report.prediction_text import ceilings, formula
 
 
@@ -26,12 +27,22 @@ def foot(bench: Bench) -> list[str]:
     lines += [f"{row.name}, {tables.case_name(row)}: {row.measured.status}: {row.measured.note}"
               for row in bench.rows if row.measured.status != "measured"]  # fmt: skip
     lines += [f"{row.name}, {tables.case_name(row)}: no prediction: {row.problem}" for row in bench.rows if row.problem]
-    lines += [*bench.remarks, *noise(bench)]
+    lines += [*left_out(bench), *bench.remarks, *noise(bench)]
     if any(row.case.training for row in bench.rows):
         lines.append("training: forward and backward, without an optimizer; layers' times are those of forward alone")
     if bench.interrupted:
         lines.append("interrupted: only the results up to then are shown")
     return lines
+
+
+def left_out(bench: Bench) -> list[str]:
+    """Return lines on the rows whose prediction leaves out ops."""
+    return [
+        f"{row.name}, {tables.case_name(row)}: {AT_LEAST}: without the time of {units.counted(row.unknown_ops, 'op')}, "
+        "for which there is no rule or no peak"
+        for row in bench.rows
+        if row.unknown_ops
+    ]
 
 
 def noise(bench: Bench) -> list[str]:

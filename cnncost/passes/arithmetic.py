@@ -22,12 +22,12 @@ def macs_by_dtype(graph: Graph) -> dict[str, int]:
         cost = cost_of(specs[key])
         for term in cost.terms if cost is not None and cost.macs else ():
             if term.mac and term.items:
-                dtype = _dtype(term, specs[key])
+                dtype = product_dtype(term, specs[key])
                 sums[dtype] = sums.get(dtype, 0) + count * term.items
     return dict(sorted(sums.items(), key=lambda pair: -pair[1]))
 
 
-def _dtype(term: Term, spec: OpSpec) -> str:
+def product_dtype(term: Term, spec: OpSpec) -> str:
     """Return the dtype of a product's factors, from its op's first input; without one, from its first output."""
     first: TensorType | None = next(iter((*spec.inputs, *spec.outputs)), None)
     if first is None:

@@ -49,7 +49,7 @@ def sentences(prediction: Prediction) -> Iterator[str]:
     times, links, roofline = split_times(prediction), prediction.links, prediction.roofline
     if times is None or links is None:
         return
-    least = AT_LEAST if roofline.unknown or not roofline.device.measured else ""
+    least = AT_LEAST if roofline.partial or not roofline.device.measured else ""
     yield (
         f"not overlapped: {least}{units.duration(times.in_turn)}: {units.duration(times.computing)} of computing, "
         f"which is the total above without collectives, and {units.duration(times.sending)} of sending"

@@ -168,10 +168,10 @@ def rows(prediction: Prediction, by: By = "layer") -> list[Row]:
     """Return a row for each module call that takes time, in order, or for each such op or kind, slowest first."""
     roofline = prediction.roofline
     if by == "layer":
-        return [row for row in _layers(prediction) if row.predicted.seconds]
+        return [row for row in _layers(prediction) if row.predicted.seconds or row.predicted.unknown]
     table = roofline.by_op if by == "op" else roofline.by_kind
     ordered = sorted(table.items(), key=lambda item: (-item[1].seconds, item[0]))
-    return [Row(name, "", each) for name, each in ordered if each.seconds]
+    return [Row(name, "", each) for name, each in ordered if each.seconds or each.unknown]
 
 
 def _layers(prediction: Prediction) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import Any
 from cnncost import units
 from cnncost.devices.model import FORMATS, Device
 from cnncost.passes.roofline import OpTime, Predicted
-from cnncost.render.document import Column, Document, Role, Table, notes
+from cnncost.render.document import Cell, Column, Document, Role, Table, notes
 from cnncost.render.document import Row as DocumentRow
 from cnncost.render.values import as_data
 from cnncost.report import heading, link_text
@@ -43,6 +43,7 @@ def _facts(prediction: Prediction) -> dict[str, Any]:
         "device": {"name": device.name, "title": device.title, "flops": device.flops, "bandwidth": device.bandwidth,
                    "launch": device.launches, "source": device.source, "measured": device.measured},
         "dtype": roofline.dtype, "formula": formula(device), "unknown_ops": roofline.unknown,
+        "unknown_products": roofline.missing,
         **link_text.facts(prediction),
         "total": _plain(roofline.total), "phases": {name: _plain(each) for name, each in roofline.phases.items()},
     }  # fmt: skip
@@ -67,6 +68,7 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
         Column("seconds", "time", "duration"),
         Column("share", "share", "percent", "people", units.NOTHING),
         *(Column(name, kind="seconds", shown="data") for name in _CEILINGS),
+        Column("unknown", kind="count", shown="data"),
         *((Column("bar", kind="bar", shown="text", least=10),) if slowest else ()),
     )
 
@@ -76,6 +78,8 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
         share = seconds / total.seconds if total.seconds else None
         bar = Fraction(round(1e6 * seconds / slowest), 10**6) if role != "total" else None
         values = {"name": each.name, "class": each.class_name, "share": share, "bar": bar, **data}
+        if each.predicted.unknown:  # FLOPs are those of ops with a rule, and only the compute time of others may lack
+            values |= {name: Cell(values[name], AT_LEAST) for name in ("flops", "bytes", "seconds")}
         return DocumentRow(tuple(values[column.name] for column in columns), role)
 
     rows = [row(each, "row") for each in shown] + ([row(rest, "rest")] if rest else [])
@@ -109,10 +113,13 @@ def explain(prediction: Prediction, path: str) -> str:
 
 def _time_formula(time: OpTime, device: Device) -> str:
     """Return the device's formula for an op's time, with the op's numbers."""
-    compute = f"FLOPs {units.exact(time.flops)} / {units.si(time.peak, 'FLOP/s')} = {units.si(time.compute, 's')}"
+    floats = time.compute - time.integers
+    compute = f"FLOPs {units.exact(time.flops)} / {units.si(time.peak, 'FLOP/s')} = {units.si(floats, 's')}"
     # without a divisor: weights and other tensors may be at different memory levels
     memory = f"bytes {units.exact(time.nbytes)} take {units.si(time.memory, 's')}"
-    parts = ([compute] if time.flops else []) + ([memory] if time.memory else [])
+    integers = f"products of integers {units.si(time.integers, 's')}"
+    computing = [text for text, n in ((compute, time.flops), (integers, time.integers)) if n]
+    parts = ([" + ".join(computing)] if computing else []) + ([memory] if time.memory else [])
     launch = f"launch {units.si(time.launch, 's')}"
     if device.overlaps:
         return f"max({', '.join([launch, *parts])})"
@@ -155,7 +162,7 @@ def footer(prediction: Prediction) -> list[str]:
     roofline = prediction.roofline
     total, forward = roofline.total, forward_time(roofline)
     communication_left_out = prediction.links is not None and prediction.links.times is None
-    least = AT_LEAST if roofline.unknown or communication_left_out or not roofline.device.measured else ""
+    least = AT_LEAST if roofline.partial or communication_left_out or not roofline.device.measured else ""
     throughput = prediction.per_second
     speed = "" if throughput is None else f", {'≤' if least else ''}{throughput:,.0f} examples/s"
     lines = [f"forward: {least}{units.duration(forward.seconds)}{speed}; {_shares(forward)}"]
@@ -174,19 +181,22 @@ def footer(prediction: Prediction) -> list[str]:
         values = f"{roofline.dtype}: all floating-point values"
         lines.append(f"{values} are taken as {taken} each, as in a quantized network")
     if prediction.training is not None:
-        lines.append(training(*prediction.training, roofline.device))
+        lines.append(training(*prediction.training, roofline.device, partial=roofline.partial))
     if roofline.unknown:
         lines.append(f"left out: {units.counted(roofline.unknown, 'op')} without a rule")
+    if roofline.missing:
+        products = ", ".join(f"{units.counted(n, 'product')} in {name}" for name, n in roofline.missing.items())
+        lines.append(f"left out: the compute time of {products}, for which the device has no peak")
     if not roofline.device.measured:
         lines.append(f"a lower bound, at the ceilings of: {roofline.device.source}")
     return lines if total.seconds else ["nothing takes time: no op moves or computes anything"]
 
 
-def training(assumed: Training, estimate: TrainingEstimate, device: Device) -> str:
+def training(assumed: Training, estimate: TrainingEstimate, device: Device, *, partial: bool = False) -> str:
     """Return, for example, `training: 90 epochs of 1,200,000 examples on 2 devices: ≥2.09 days, ≥24.5 kWh at …`."""
     many = units.counted(assumed.devices, "device")
     step = "recorded" if estimate.recorded else "taken as 3 forward passes"
-    least = "" if device.measured else AT_LEAST
+    least = "" if device.measured and not partial else AT_LEAST
     energy = f", {least}{estimate.joules / 3.6e6:,.3g} kWh at {device.power:g} W each" if estimate.joules else ""
     steps = f"{estimate.steps:,.0f} steps of {units.si(estimate.step_seconds, 's')}"
     return (

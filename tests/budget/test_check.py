@@ -103,6 +103,31 @@ def test_ops_without_a_rule_make_a_third_outcome(budget, check, line, code, outc
     assert (found, json.loads(out)["models"][0]["limits"][0]["outcome"]) == (code, outcome)
 
 
+@pytest.mark.parametrize(
+    ("line", "before", "now", "outcome"),
+    [
+        pytest.param('macs = "+0"', True, False, "within", id="even without the baseline's missing ops"),
+        pytest.param('macs = "-1"', True, False, "uncertain", id="the baseline may have had more"),
+        pytest.param('macs = ">= -0"', True, False, "uncertain", id="and so may the lower limit"),
+        pytest.param('macs = ">= +1"', True, False, "over", id="too few even of what the baseline counts"),
+        pytest.param('macs = "-1"', False, True, "over", id="exact before, more now, and still more with the op"),
+        pytest.param('macs = "-1"', True, True, "uncertain", id="ops are missing on both sides"),
+        pytest.param('params = "-1"', True, False, "over", id="parameters are known"),
+        pytest.param(
+            'modules = { "body" = { macs = "-1" } }', True, False, "over", id="a module that ran none is sure"
+        ),
+        pytest.param('inference_peak = "-1 B"', True, False, "uncertain", id="the baseline's peak is a lower bound"),
+    ],
+)
+def test_a_baseline_that_leaves_out_ops_makes_relative_limits_uncertain(budget, check, line, before, now, outcome):
+    quantity = line.partition(" ")[0].replace("modules", "macs")
+    budget(f'{quantity} = ">= 0{" B" if "peak" in quantity else ""}"', arguments=f"mystery = {str(before).lower()}")
+    assert check("--update")[0] == 0
+    budget(line, arguments=f"mystery = {str(now).lower()}")
+    out = check("--format", "json")[1]
+    assert json.loads(out)["models"][0]["limits"][0]["outcome"] == outcome
+
+
 def test_uncertain_passes_where_it_is_allowed(budget, check):
     budget("macs = 1_000_000", arguments="mystery = true")
     assert check()[0] == 1
@@ -544,6 +569,11 @@ def test_benchmark_data(budget, check):
 
     assert series[1] == {"name": "net MACs", "unit": "MACs", "value": MACS, "extra": "input 1×3×8×8 float32"}
     assert [row["name"] for row in series] == ["net params", "net MACs", "net FLOPs"]
+    budget("macs = 1", arguments="mystery = true")
+    params, macs, _ = json.loads(check("--format", "benchmark")[1])
+    assert (params["extra"], macs["extra"]) == (
+        "input 1×3×8×8 float32", "input 1×3×8×8 float32; a lower bound: ops without a rule are missing"
+    )  # fmt: skip
 
 
 def test_into_a_file(budget, check, project):

@@ -183,7 +183,30 @@ def test_a_dtype_without_a_ceiling_is_an_error_that_names_those_there_are():
 
 def test_an_op_without_a_rule_is_left_out_and_counted():
     found = roofline(one(OpSpec("cnncost_test::unknown", (t(4),), (t(4),))), CPU)
-    assert (found.unknown, found.total, found.nodes) == (1, Predicted(), (None,))
+    assert (found.unknown, found.total, found.nodes) == (1, Predicted(unknown=1), (None,))
+
+
+INTEGERS = OpSpec("matmul", (t(10, 20, dtype="int8"), t(20, 30, dtype="int8")), (t(10, 30, dtype="int32"),), (
+    ("batch", 1), ("m", 10), ("k", 20), ("n", 30), ("bias", False),
+))  # fmt: skip
+
+
+def test_products_of_integers_take_time_at_their_own_peak():
+    """2·10·20·30 operations at 1 G a second take 12 µs; 200 + 600 bytes and 4·300 take 0.2 µs."""
+    device = replace(CPU, flops={**CPU.flops, "int8": 1e9})
+    found = roofline(one(INTEGERS), device)
+    (time,) = found.nodes
+    assert (time.flops, time.compute, time.bound) == (0, pytest.approx(12e-6), "compute")
+    assert (time.integers, time.missing, found.partial) == (time.compute, "", False)
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_without_a_peak_for_integers_their_time_is_a_lower_bound(dtype):
+    found = roofline(one(INTEGERS), CPU, dtype)
+    (time,) = found.nodes
+    assert (time.missing, time.compute, found.missing, found.unknown) == ("int8", 0.0, {"int8": 1}, 0)
+    assert found.partial
+    assert found.total.unknown == 1
 
 
 def test_a_kind_that_does_not_reach_the_peak_has_its_own_rate_and_launch():
@@ -390,9 +413,11 @@ def test_sums_by_hand():
         pytest.approx(2 * small), pytest.approx(large), 0,
     )  # fmt: skip
     assert {k: p.ops for k, p in found.by_call.items()} == {0: 1, 1: 2}
-    assert {k: p.ops for k, p in found.by_op.items()} == {"aten.relu": 2, "aten.linear": 1}
+    assert {k: p.ops for k, p in found.by_op.items()} == {"aten.relu": 2, "aten.linear": 1, "lib.a": 0}
+    assert {k: p.unknown for k, p in found.by_op.items()} == {"aten.relu": 0, "aten.linear": 0, "lib.a": 2}
+    assert {k: p.unknown for k, p in found.by_call.items()} == {0: 1, 1: 1}
     assert {k: p.seconds for k, p in found.by_kind.items()} == {
-        "pointwise": pytest.approx(2 * small), "linear": pytest.approx(large),
+        "pointwise": pytest.approx(2 * small), "linear": pytest.approx(large), "cnncost_test::unknown": 0.0,
     }  # fmt: skip
     assert {k: p.seconds for k, p in found.phases.items()} == {
         "forward": pytest.approx(small + large), "backward": pytest.approx(small),

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 from cnncost.budget.check import Check, ModelCheck, Outcome
 from cnncost.budget.diff import FIGURES
 from cnncost.budget.render import words
+from cnncost.budget.snapshot import Snapshot
 
 
 def to_junit(check: Check) -> str:
@@ -97,9 +98,15 @@ def to_benchmark(check: Check) -> str:
     """Return data for github-action-benchmark (`customSmallerIsBetter`): a series for each model and figure."""
     series = [
         {"name": f"{model.budget.name} {words.NAMES[name]}", "unit": words.NAMES[name],
-         "value": model.snapshot.totals[name], "extra": f"input {model.snapshot.input_text}"}
+         "value": model.snapshot.totals[name], "extra": _extra(model.snapshot, name)}
         for model in check.models
         if model.snapshot is not None
         for name in FIGURES
     ]  # fmt: skip
     return json.dumps(series, ensure_ascii=False, indent=2) + "\n"
+
+
+def _extra(snapshot: Snapshot, name: str) -> str:
+    """Return the text of a data point: the input, and whether the value is a lower bound."""
+    partial = "; a lower bound: ops without a rule are missing" if words.side_mark(snapshot, name) else ""
+    return f"input {snapshot.input_text}{partial}"

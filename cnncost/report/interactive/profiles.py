@@ -76,8 +76,12 @@ class Profiles:
             "seconds": [each.seconds for each in predictions],
             "bounds": "".join(_BOUNDS[each.bound] for each in predictions),
             "used": sorted({time.dtype for time in times if time is not None and time.compute}),
-            "partial": [i for i, profile in enumerate(profiles) if any(times[op] is None for op, _ in profile)],
+            "partial": [i for i, profile in enumerate(profiles) if any(_is_partial(times[op]) for op, _ in profile)],
         }
+
+
+def _is_partial(time: OpTime | None) -> bool:
+    return time is None or bool(time.missing)
 
 
 def _sum(profile: frozenset[tuple[int, int]], times: Sequence[OpTime | None]) -> Predicted:

@@ -1,0 +1,148 @@
+"""Figures that leave out an op are marked wherever they are shown, as what is left out can only make them larger."""
+
+import json
+import warnings
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+
+import cnncost
+from cnncost.decoding.document import document as of_serving
+from cnncost.devices import Device
+from cnncost.evaluation import words
+from cnncost.evaluation.document import document as of_bench
+from cnncost.functions import max_batch
+from cnncost.passes import memory
+from cnncost.passes.roofline import roofline
+from cnncost.pipeline import Pipelined
+from cnncost.render.json import to_json
+from cnncost.render.text import to_text
+from cnncost.report.prediction import Prediction, Training, estimate
+from cnncost.report.prediction_text import document as of_prediction
+from tests.cli.calls import ran
+from tests.evaluation.test_join import bench, timing
+
+LIBRARY = torch.library.Library("cnncost_test_lower_bounds", "DEF")
+LIBRARY.define("mystery(Tensor x) -> Tensor")
+LIBRARY.impl("mystery", torch.empty_like, "Meta")
+LIBRARY.impl("mystery", torch.clone, "CPU")
+
+
+class Net(nn.Module):
+    """A layer that is known, and an op of a library without a rule."""
+
+    def __init__(self):
+        super().__init__()
+        self.known = nn.Linear(8, 8)
+        self.odd = Odd()
+
+    def forward(self, x):
+        return self.odd(self.known(x))
+
+
+class Odd(nn.Module):
+    def forward(self, x):
+        return torch.ops.cnncost_test_lower_bounds.mystery(x)
+
+
+NET = """
+from tests.test_lower_bounds import Net
+"""
+MEASURED = Device("here", "A machine", "cpu", {"float32": 1e12}, 1e10, "a test", launch=1e-6, measured="now")
+
+
+@pytest.fixture(params=["an op without a rule", "unknown temporaries"])
+def net(request, monkeypatch):
+    """A model of whose peak something is missing, and the op's name."""
+    if request.param == "an op without a rule":
+        return Net(), "cnncost_test_lower_bounds.mystery"
+    monkeypatch.setattr(memory, "scratch_is_known", lambda spec: spec.kind != "linear")
+    return nn.Sequential(nn.Linear(8, 8)), "aten.linear"
+
+
+def test_the_largest_batch(net):
+    model, name = net
+    with pytest.warns(UserWarning, match=f"is an upper bound: what {name} allocates while it runs is not known"):
+        assert max_batch(model, "1x8", device_memory=10_000, training=False) > 1
+    with warnings.catch_warnings():  # even without what is missing, not one example fits: that is certain
+        warnings.simplefilter("error")
+        assert max_batch(model, "1x8", device_memory=10, training=False) == 0
+        assert max_batch(nn.Conv1d(8, 8, 1), "1x8x1", device_memory=10_000, training=False) > 1
+
+
+def test_the_largest_batch_on_the_command_line(tmp_path, monkeypatch, capfd):
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    command = ["memory", "net.py:Net", "--input", "1x8", "--inference", "--device-memory", "10000B", "--max-batch"]
+    _, out, _ = ran(capfd, *command)
+    text = " ".join(out.split())
+    assert "the largest batch that fits" in text
+    assert " is at most " in text
+    assert " with at least " in text
+
+
+class Steps(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def step(self, x, cache):
+        y = self.model(x)
+        return y, y if cache is None else torch.cat([cache, y], 1)
+
+
+def test_serving(net, tmp_path):
+    model, name = net
+    (tmp_path / "devices.toml").write_text(
+        '[toy]\ntitle = "Toy"\nclass = "other"\nbandwidth = 1e6\nmemory = 20000\nlaunch = 0\nsource = "made up"\n'
+        "[toy.flops]\nfloat32 = 1e9\n"
+    )
+    found = cnncost.serving(
+        Steps(model), "1x1x8", context=4, device="toy", device_file=tmp_path / "devices.toml", fit=True
+    )
+    text = " ".join(to_text(of_serving(found), 120).split())
+    assert f"≥{cnncost.units.data(found.decode.memory.inference_peak)}" in text
+    assert "largest batch at this context in 19.5 KiB: at most " in text
+    assert "longest context at this batch: at most " in text
+    assert f"lower bounds: no rule for {name}" in text or f"what {name} allocates while it runs is not known" in text
+    assert json.loads(to_json(of_serving(found)))["unseen"] == [name]
+
+
+def test_a_pipelines_rank(net):
+    report = cnncost.analyze(net[0], "2x8")
+    shown = str(Pipelined("GPipe", 0, 2, (0,), 4, 4, Fraction(1, 5), report))
+    assert "peak ≥" in shown
+    assert ("≥128 MACs" in shown) == bool(report.unknown)
+
+
+def test_rows_of_a_roofline():
+    """The row of the module that ran the op, the total and the estimate of training; not that of the other one."""
+    report = cnncost.analyze(Net(), "2x8")
+    found = Prediction(report, roofline(report.graph, MEASURED))
+    assumed = Training(epochs=1, examples=2, devices=1)
+    found = replace(found, training=(assumed, estimate(found, assumed)))
+    lines = to_text(of_prediction(found), 120).splitlines()
+    rows = {line.split()[0]: line for line in lines if line}
+    assert [name for name in ("known", "odd", "total") if "≥" in rows[name]] == ["odd", "total"]
+    assert ": ≥" in rows["training:"]
+    assert found.roofline.by_call[2].unknown == 1
+    assert repr(found.roofline).startswith("<Roofline on here: >=")
+
+
+def test_a_benchmarks_prediction():
+    from cnncost.bench.result import Case, NetworkTiming
+    from cnncost.evaluation.join import join, predict
+    from cnncost.sources.resolve import resolve
+
+    case = Case(2)
+    prediction, recorded = predict(resolve(Net(), "2x8"), case, MEASURED)
+    row = join(NetworkTiming("net", case, timing=timing(1e-3), layers={("odd", 1): 1e-4, ("known", 1): 1e-4}),
+               prediction, recorded)  # fmt: skip
+    made = replace(bench(row, whole_zoo=False), device=MEASURED)
+    text = to_text(of_bench(made, 5), 140)
+    assert sum("≥" in line for line in text.splitlines()) == 4  # the case, the layer, the sum, and why
+    assert words.left_out(made) == ["net, 2: ≥: without the time of 1 op, for which there is no rule or no peak"]
+    assert json.loads(to_json(of_bench(made, 5)))["rows"][0]["unknown_ops"] == 1
