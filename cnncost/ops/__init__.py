@@ -26,6 +26,7 @@ from cnncost.ops import (
 )
 from cnncost.ops.check import verify_graph
 from cnncost.ops.kinds import kind, maybe, one, rest, some
+from cnncost.ops.quantized import product_dtype
 from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, rule, rule_doc
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "optimizers",
     "pointwise",
     "pool",
+    "product_dtype",
     "quantized",
     "recurrent",
     "recurrent_workspace",

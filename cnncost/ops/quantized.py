@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnncost.graph import OpSpec
+from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
 from cnncost.ops.kinds import kind, one, rest, some
 from cnncost.ops.registry import Cost, Term, cost, factors, flops
 
@@ -96,3 +96,16 @@ def quantize(spec: OpSpec) -> Cost:
     """
     y = spec.outputs[0] if spec.outputs else spec.inputs[0]
     return cost(spec, flops(str(spec["fn"]), FLOPS[spec["fn"]], "n", y.numel))
+
+
+def product_dtype(term: Term, spec: OpSpec) -> str:
+    """Return the dtype of a product's factors, from its op's first input; without one, from its first output.
+
+    Terms of MACs without FLOPs are products of integers: `int8`, whatever the dtypes of a quantized layer's input and
+    output, unless the factors are wider integers.
+    """
+    first: TensorType | None = next(iter((*spec.inputs, *spec.outputs)), None)
+    if first is None:
+        return "unknown"
+    wide = first.dtype.startswith(("int", "uint")) and ITEM_BYTES[first.dtype] > 1
+    return first.dtype if term.flops or wide else "int8"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cnncost.graph import ITEM_BYTES, Graph, OpSpec, TensorType
-from cnncost.ops import Term, cost_of
+from cnncost.graph import Graph
+from cnncost.ops import cost_of, product_dtype
 
 
 def macs_by_dtype(graph: Graph) -> dict[str, int]:
@@ -25,12 +25,3 @@ def macs_by_dtype(graph: Graph) -> dict[str, int]:
                 dtype = product_dtype(term, specs[key])
                 sums[dtype] = sums.get(dtype, 0) + count * term.items
     return dict(sorted(sums.items(), key=lambda pair: -pair[1]))
-
-
-def product_dtype(term: Term, spec: OpSpec) -> str:
-    """Return the dtype of a product's factors, from its op's first input; without one, from its first output."""
-    first: TensorType | None = next(iter((*spec.inputs, *spec.outputs)), None)
-    if first is None:
-        return "unknown"
-    wide = first.dtype.startswith(("int", "uint")) and ITEM_BYTES[first.dtype] > 1
-    return first.dtype if term.flops or wide else "int8"

@@ -135,6 +135,14 @@ def test_kernels_of_convolutions_that_are_called_by_name_expand_no_setting(short
             check(op, x, w, [3] * axes, None, *settings[: 2 + ("dilated" in str(op))])
 
 
+@pytest.mark.parametrize("short", range(4))
+def test_a_transposed_kernel_that_is_called_by_name_expands_no_setting(short):
+    settings = [[2] * 3, [0] * 3, [1] * 3, [1] * 3]
+    settings[short] = settings[short][:1]
+    x, w = torch.rand(1, 2, 6, 6, 6), torch.rand(2, 2, 3, 3, 3)
+    check(aten.slow_conv_transpose3d.default, x, w, [3] * 3, None, *settings)
+
+
 def _sees_padding_alone(x, w, _, stride, padding, dilation):
     """Whether an output depends on no input: there oneDNN's dilated kernels read past the end of their memory.
 

@@ -73,6 +73,7 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
     return [ordered(size, x.dtype, last)] if min(spatial) > 0 else None
 
 
+_SETTINGS = ("stride", "padding", "output_padding", "dilation")
 _SLOW = {
     "_slow_conv2d_forward": 2, "slow_conv3d_forward": 3, "slow_conv_dilated2d": 2, "slow_conv_dilated3d": 3,
     "slow_conv_transpose3d": 3,
@@ -86,7 +87,7 @@ def _slow_conv(a: dict[str, Any]) -> list[Output] | None:
     axes = _SLOW[name]
     if w.dim() != axes + 2 or not ready(x, w) or per_axis(a["kernel_size"], axes) != list(w.shape[2:]):
         return None
-    settings = [a[setting] for setting in ("stride", "padding", "dilation") if isinstance(a.get(setting), list)]
+    settings = [a[setting] for setting in _SETTINGS if isinstance(a.get(setting), list)]
     if any(len(each) != axes for each in settings):
         return None  # unlike `conv2d`, they don't expand `[2]`
     rule = _conv_transpose if name == "slow_conv_transpose3d" else _conv

@@ -1,4 +1,4 @@
-"""Predicted time of one op on a device; for the model see `roofline.py`."""
+"""Predicted time of one op on a device; for the model see the package."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Literal, NamedTuple, TypeAlias
 from cnncost.devices.model import FORMATS, Device, number_format
 from cnncost.errors import DeviceError
 from cnncost.graph import ITEM_BYTES, Graph, OpSpec, TensorType
-from cnncost.ops import Cost, cost_of
+from cnncost.ops import Cost, cost_of, product_dtype
 from cnncost.ops.kinds import has
 from cnncost.ops.transfer import link_bytes
-from cnncost.passes.arithmetic import product_dtype
 from cnncost.reprs import line
 
 Bound: TypeAlias = Literal["compute", "memory", "launch", ""]

@@ -26,7 +26,7 @@ from typing import NamedTuple, TypeVar
 
 from cnncost.devices.model import Device
 from cnncost.graph import Graph
-from cnncost.passes.op_time import Bound, DistinctOps, OpTime, distinct_ops, op_times
+from cnncost.passes.roofline.op_time import Bound, DistinctOps, OpTime, distinct_ops, op_times
 from cnncost.reprs import line
 
 Key = TypeVar("Key")
