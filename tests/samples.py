@@ -2,8 +2,12 @@
 
 import os
 
+import pytest
+
 WHOLE = bool(os.environ.get("CNNCOST_WHOLE_SWEEPS"))
 """True if all rows of all sweeps are to run."""
+
+whole_only = pytest.mark.skipif(not WHOLE, reason="long; it runs with all rows of the other sweeps")
 
 
 def sample(rows, size):

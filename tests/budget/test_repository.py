@@ -9,6 +9,7 @@ from cnncost.budget.repository import Repository, RevisionError
 from cnncost.budget.revisions import snapshots
 from cnncost.sources.settings import Settings
 from tests.budget.repositories import at, commit, git, made
+from tests.samples import sample
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +231,7 @@ def test_a_submodule_that_is_not_there_is_told_of(tmp_path):
         at(outer, "HEAD")
 
 
-@pytest.mark.parametrize(("options", "told"), [((), True), (("--recurse-submodules",), False)])
+@pytest.mark.parametrize(("options", "told"), sample([((), True), (("--recurse-submodules",), False)], 1))
 def test_an_error_names_a_submodule_that_is_not_there(tmp_path, options, told):
     outer = with_submodule(tmp_path)
     (outer / "model.py").write_text("import sys; sys.path.insert(0, 'libs/inner')\nfrom blocks import build\n")

@@ -11,6 +11,7 @@ import pytest
 
 from cnncost.cli import _COMMANDS
 from tests.cli.calls import ran
+from tests.samples import sample
 
 NET = """
 import torch
@@ -252,7 +253,7 @@ WORKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("command", "option"), WORKS)
+@pytest.mark.parametrize(("command", "option"), sample(WORKS, 20))
 def test_each_command_takes_each_option(command, option, here, capfd):
     given = () if option[0] in {"--input", "--inputs-json"} else GIVEN
     more = {"verify": ("--no-fvcore",), "formula": ("--vary", "batch")}.get(command, ())

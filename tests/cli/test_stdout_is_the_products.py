@@ -11,6 +11,7 @@ import pytest
 import cnncost
 from cnncost.cli import stdout
 from tests.cli.calls import ran
+from tests.samples import sample
 
 NOISY = """
 import os
@@ -94,7 +95,7 @@ def test_help_and_completion_are_products(capfd):
     assert "COMPLETE" in succeeded(capfd, "completion", "bash")[0]
 
 
-@pytest.mark.parametrize("into_a_file", [False, True])
+@pytest.mark.parametrize("into_a_file", sample([False, True], 1))
 def test_printf_that_c_keeps_back_goes_there_too(here, into_a_file):
     """C's library flushes what is printed into a pipe when the program ends: it must have gone before that."""
     (here / "c.py").write_text(

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
 from cnncost.frontends.torch import leftovers, memo
+from tests.samples import sample
 
 torch.set_num_threads(1)
 
@@ -681,7 +682,10 @@ print("works")
 """
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["below autograd", "with autograd"])
+@pytest.fixture(
+    scope="module",
+    params=sample([pytest.param(True, id="with autograd"), pytest.param(False, id="below autograd")], 1),
+)
 def said(request):
     """Output of a fresh process: its first analyses, then torch's compilers."""
     return run((FIRST + AFTERWARDS).replace("GRAD", str(request.param))).splitlines()

@@ -7,6 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from cnncost import units
 from cnncost.report.interactive import summary
+from tests.samples import sample
 
 
 def tree_of(report):
@@ -125,7 +126,7 @@ def test_narrow_modules_are_said_to_be_so(report, opened):
     assert any(label.startswith("too narrow") for _, label in said)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", sample(["light", "dark"], 1))
 def test_axe_finds_nothing_while_it_has_the_focus(scheme, report, opened):
     page = opened(report("resnet50").to_html(), color_scheme=scheme)
     page.get_by_role("tree").focus()

@@ -1,5 +1,6 @@
 """The roofline in the page: a dot for each layer, where the pass puts it."""
 
+import itertools
 import re
 from math import log
 
@@ -8,6 +9,7 @@ import pytest
 from cnncost import units
 from cnncost.devices import find
 from cnncost.passes.roofline import roofline
+from tests.samples import sample
 
 
 def own_calls(report, device):
@@ -21,8 +23,9 @@ def own_calls(report, device):
     return sums
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet50"])
-@pytest.mark.parametrize("device", ["h100", "raspberry-pi-5"])
+@pytest.mark.parametrize(
+    ("name", "device"), sample(itertools.product(["lenet5", "resnet50"], ["h100", "raspberry-pi-5"]), 2)
+)
 def test_there_is_a_dot_for_each_layer_with_flops(name, device, report, opened):
     page = opened(report(name).to_html())
     page.get_by_label("Device").select_option(device)

@@ -15,7 +15,7 @@ from cnncost.sweeps.journal import Journal, journal_path
 from cnncost.sweeps.read import duration, from_data
 from cnncost.sweeps.work import prepared_for
 from tests.cli.calls import ran
-from tests.samples import sample
+from tests.samples import sample, whole_only
 
 SHAPE = "1x3x8x8"
 
@@ -116,6 +116,7 @@ def test_what_hangs_is_a_row_and_nothing_else_is_lost(hanging, jobs, names):
             assert row["macs"] == macs(row["batch"])
 
 
+@whole_only
 def test_a_factory_that_hangs_is_a_row(hanging):
     rows = cnncost.sweep(["hang.py:builds", "hang.py:Net"], {**hanging, "batch": [1]}, jobs=2, timeout=LIMIT)
     assert rows["error"].fillna("").str.startswith(f"not done in {LIMIT} s").tolist() == [True, False]
@@ -140,6 +141,7 @@ def test_no_process_is_left_behind(hanging):
     assert not processes_of_this_one()
 
 
+@whole_only
 def test_with_more_time_it_is_tried_again_and_with_as_much_it_is_not(hanging, here):
     grid = from_data(["hang.py:Sleeps"], hanging)
 
