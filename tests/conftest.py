@@ -15,6 +15,7 @@ import cnncost
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "peers")]
 WARM = Path(__file__).parent / "warm"
+gc.set_threshold(20_000, 10, 10)  # tests make many objects that live
 os.environ["CNNCOST_NO_CACHE"] = "1"  # processes that tests start analyze anew; tests/cache turns it on
 
 

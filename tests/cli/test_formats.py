@@ -1,5 +1,6 @@
 """Every command that offers a format: what it writes as JSON, CSV and markdown has the same numbers, by one schema."""
 
+import contextlib
 import csv
 import io
 import json
@@ -8,9 +9,9 @@ import re
 import pytest
 
 from cnncost import units
-from cnncost.cli import main
 from cnncost.render.formats import FORMATS
 from cnncost.render.json import SCHEMA
+from tests.cli.calls import exit_code
 from tests.render.well_formed import PARSERS
 
 LENET = ("lenet5",)
@@ -49,23 +50,31 @@ class Odd(nn.Sequential):
 BUDGET = '[[budget]]\nmodel = "lenet5"\nmacs = "<= 1M"\nparams = "<= 60k"\n'
 
 
+class Written(dict):
+    """A command runs when its file is asked for."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __missing__(self, asked):
+        command, form = asked
+        path = self.folder / f"{command}{ENDINGS[form]}"
+        with contextlib.chdir(self.folder):
+            assert exit_code(command.split()[0], *COMMANDS[command], "-o", str(path)) == 0, command
+        text = self[asked] = path.read_text(encoding="utf-8")
+        return text
+
+
+ENDINGS = {form: ending for ending, form in FORMATS.endings.items()}
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """What each command writes, by command and format; `text` as in a file."""
     folder = tmp_path_factory.mktemp("formats")
     (folder / "cnncost.toml").write_text(BUDGET)
     (folder / "lenet_kept.py").write_text(KEEPS)
-    found = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for command, arguments in COMMANDS.items():
-            for form, ending in {form: ending for ending, form in FORMATS.endings.items()}.items():
-                path = folder / f"{command}{ending}"
-                with pytest.raises(SystemExit) as stopped:
-                    main([command.split()[0], *arguments, "-o", str(path)])
-                assert stopped.value.code == 0, command
-                found[command, form] = path.read_text(encoding="utf-8")
-    return found
+    return Written(folder)
 
 
 def rows_of(text):

@@ -64,8 +64,12 @@ def analyzed(name):
     return cnncost.analyze(name.removesuffix(" training"), training=name.endswith(" training"))
 
 
+analyzed.html = cache(lambda name: analyzed(name).to_html())
+
+
 @pytest.fixture(scope="session")
 def report():
+    """Returns the Report of a name; `report.html(name)` is its page."""
     return analyzed
 
 

@@ -52,7 +52,7 @@ def active(page):
 
 @pytest.fixture
 def page(report, opened):
-    made = opened(report("resnet18").to_html())
+    made = opened(report.html("resnet18"))
     made.get_by_label("fold equal blocks").uncheck()
     made.get_by_role("button", name="Open all").click()
     made.get_by_role("tree").focus()
@@ -113,7 +113,7 @@ def test_the_focus_is_seen(page):
 
 def test_narrow_modules_are_said_to_be_so(report, opened):
     """In a frame of few pixels, rows without a band of their own can be reached, too."""
-    page = opened(report("resnet50").to_html(), width=360)
+    page = opened(report.html("resnet50"), width=360)
     page.get_by_label("Sizes by").select_option("flops")
     page.get_by_role("tree").focus()
     said = []
@@ -128,7 +128,7 @@ def test_narrow_modules_are_said_to_be_so(report, opened):
 
 @pytest.mark.parametrize("scheme", sample(["light", "dark"], 1))
 def test_axe_finds_nothing_while_it_has_the_focus(scheme, report, opened):
-    page = opened(report("resnet50").to_html(), color_scheme=scheme)
+    page = opened(report.html("resnet50"), color_scheme=scheme)
     page.get_by_role("tree").focus()
     for key in ("ArrowDown", "End", "Enter"):
         page.keyboard.press(key)

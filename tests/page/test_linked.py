@@ -20,7 +20,7 @@ def chosen(page):
 
 
 def test_the_table_leads(report, opened):
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     page.locator("[data-row]").nth(1).click()
     first = page.locator("[data-row]").nth(1).locator(".name").get_attribute("title")
     assert chosen(page) == first
@@ -28,14 +28,14 @@ def test_the_table_leads(report, opened):
 
 
 def test_the_icicle_leads(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     page.locator(".band", has_text="layer3").click()
     assert chosen(page) == "layer3"
     assert page.locator("[aria-selected=true] .name").get_attribute("title") == "layer3"
 
 
 def test_the_icicle_opens_what_the_table_has_closed(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     page.get_by_role("button", name="Close all").click()
     page.locator('.band[aria-label$=".conv2"]').first.click()
     assert page.locator("[aria-selected=true] .name").get_attribute("title").endswith("conv2")
@@ -43,7 +43,7 @@ def test_the_icicle_opens_what_the_table_has_closed(report, opened):
 
 @pytest.mark.parametrize(("name", "metric"), sample(itertools.product(["lenet5", "resnet50", "blocks"], SIZES), 5))
 def test_bands_are_as_wide_as_their_share(name, metric, report, opened):
-    page = opened(report(name).to_html())
+    page = opened(report.html(name))
     page.get_by_label("Sizes by").select_option(metric)
     widths = page.evaluate(
         """() => [...document.querySelectorAll('.band:not(.many)')].filter(band => band.style.top === '24px')
@@ -61,7 +61,7 @@ def test_bands_are_as_wide_as_their_share(name, metric, report, opened):
 
 def test_bands_by_time_are_the_rooflines(report, opened):
     """Of the modules right below the model, on the device that is chosen."""
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     page.get_by_label("Sizes by").select_option("seconds")
     page.get_by_label("Device").select_option("rtx4090")
     found = roofline(report("resnet50").graph, find("rtx4090"))
@@ -76,7 +76,7 @@ def test_bands_by_time_are_the_rooflines(report, opened):
 
 
 def test_zooming_in_and_out(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     page.locator(".band", has_text="layer2").dblclick()
     assert page.locator(".icicle .crumbs button").all_inner_texts() == ["resnet50", "layer2"]
     assert page.locator(".band").first.inner_text() == "layer2"
@@ -86,7 +86,7 @@ def test_zooming_in_and_out(report, opened):
 
 
 def test_the_inspector_has_every_number_and_the_formula(report, opened):
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     path = report("lenet5").layers[0].path
     page.locator(f"[data-row] .name[title='{path}']").click()
     module = report("lenet5").module(path)
@@ -100,7 +100,7 @@ def test_the_inspector_has_every_number_and_the_formula(report, opened):
 
 
 def test_times_are_the_rooflines(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     for name in ("h100", "raspberry-pi-5", "rtx4090"):
         page.get_by_label("Device").select_option(name)
         total = roofline(report("resnet50").graph, find(name)).total.seconds
@@ -110,7 +110,7 @@ def test_times_are_the_rooflines(report, opened):
 
 def test_the_inspector_says_what_the_table_adds_up(report, opened):
     """The row of a folded block has the sum of four; the module that is chosen by it, its own numbers."""
-    page = opened(report("blocks").to_html())
+    page = opened(report.html("blocks"))
     page.get_by_role("button", name="Open all").click()
     page.locator("[data-row] .name[title='blocks.1.0 … blocks.4.0']").click()
     assert page.locator(".inspector .path").inner_text() == "blocks.1.0"

@@ -17,7 +17,7 @@ def graph_of(report, run):
     ("name", "run"), [("lenet5", "inference"), ("resnet50", "inference"), ("lenet5 training", "training step")]
 )
 def test_a_moment_tells_what_is_alive(name, run, report, opened):
-    page = opened(report(name).to_html())
+    page = opened(report.html(name))
     if run != "inference":
         page.locator(".memory select").select_option(run)
     graph = graph_of(report(name), run)
@@ -38,14 +38,14 @@ def test_a_moment_tells_what_is_alive(name, run, report, opened):
 
 
 def test_it_opens_at_the_peak(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     peak = report("resnet50").memory.inference.peak
     assert page.locator(".told p").first.inner_text().startswith(f"{units.data(peak.nbytes)} at op {peak.node + 1} of")
     assert f"Peak {units.data(peak.nbytes)}" in page.locator(".memory").inner_text()
 
 
 def test_holders_are_the_largest_of_the_run_and_of_before(report, opened):
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     graph = report("lenet5").graph
     found = memory(graph)
     at = found.peak.node
@@ -77,7 +77,7 @@ def test_what_is_held_adds_up_at_every_op(name, report):
 
 
 def test_pointing_tells_and_a_click_chooses(report, opened):
-    page = opened(report("resnet50").to_html(), height=3000)
+    page = opened(report.html("resnet50"), height=3000)
     box = page.locator(".memory svg").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
     told = page.locator(".told p").first.inner_text()

@@ -23,19 +23,19 @@ WIDTHS = [360, 768, 1280, 1920, 3840]
 @pytest.mark.parametrize("name", ["lenet5", "resnet50", "blocks"])
 def test_it_is_one_file(name, report):
     """Nothing is asked for: the policy allows no request, and the file names no place outside."""
-    text = report(name).to_html()
+    text = report.html(name)
     assert "default-src 'none'" in text
     text = text.replace('"http://www.w3.org/2000/svg"', "")
     assert not re.search(r"https?:|<link|<img|@import|url\(|<script[^>]*src", text)
 
 
 def test_it_is_small(report):
-    assert len(report("resnet50").to_html().encode()) < 500_000
+    assert len(report.html("resnet50").encode()) < 500_000
 
 
 @pytest.mark.parametrize(("width", "scheme"), sample(itertools.product(WIDTHS, ["light", "dark"]), 3))
 def test_it_is_as_wide_as_the_window(width, scheme, report, opened):
-    page = opened(report("resnet50").to_html(), width=width, color_scheme=scheme)
+    page = opened(report.html("resnet50"), width=width, color_scheme=scheme)
     page.get_by_role("treegrid").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
@@ -47,7 +47,7 @@ def test_it_is_as_wide_as_the_window(width, scheme, report, opened):
     ("name", "scheme"), sample(itertools.product(["lenet5", "resnet50", "blocks"], ["light", "dark"]), 2)
 )
 def test_axe_finds_nothing(name, scheme, report, opened):
-    page = opened(report(name).to_html(), color_scheme=scheme)
+    page = opened(report.html(name), color_scheme=scheme)
     page.get_by_role("treegrid").wait_for()
     page.locator("[data-row]").nth(1).click()
     found = Axe().run(page).response["violations"]
@@ -55,19 +55,19 @@ def test_axe_finds_nothing(name, scheme, report, opened):
 
 
 def test_without_scripts_it_is_the_table(report, opened):
-    page = opened(report("resnet50").to_html(), java_script_enabled=False)
+    page = opened(report.html("resnet50"), java_script_enabled=False)
     assert page.get_by_text("25,557,032").first.is_visible()
     assert page.locator(".static details").first.is_visible()
 
 
 def test_with_scripts_the_table_is_not_there_twice(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     page.get_by_role("treegrid").wait_for()
     assert [each.is_visible() for each in page.locator(".static").all()] == [False] * 3
 
 
 def test_if_the_program_fails_the_table_is_shown(report, opened):
-    broken = report("lenet5").to_html().replace('"view":"summary"', '"view":"nothing"')
+    broken = report.html("lenet5").replace('"view":"summary"', '"view":"nothing"')
     page = opened(broken)
     assert [each.is_visible() for each in page.locator(".static").all()] == [True] * 3
     assert [text for text in opened.wrong if "no view nothing" in text]
@@ -75,7 +75,7 @@ def test_if_the_program_fails_the_table_is_shown(report, opened):
 
 
 def test_markup_in_names_is_text(report, opened):
-    page = opened(report("<b>&").to_html())
+    page = opened(report.html("<b>&"))
     assert page.get_by_role("heading", level=1).inner_text() == "</script><b>& (Sequential)"
     assert page.locator("[role=treegrid] b").count() == 0
 
@@ -99,7 +99,7 @@ def test_only_pages_have_the_program(report):
 def test_what_the_program_does_not_show_stays(report, opened):
     """Ops, remarks and warnings: with scripts and without."""
     for scripts in (True, False):
-        page = opened(report("blocks").to_html(), java_script_enabled=scripts)
+        page = opened(report.html("blocks"), java_script_enabled=scripts)
         assert page.get_by_role("heading", name="Ops", exact=True).is_visible()
         assert page.get_by_text("1 op without a rule").is_visible()
         assert page.get_by_text("cnncost_test_page.odd, 1×, first in the model itself").is_visible()
@@ -121,7 +121,7 @@ def test_long_tables_are_cut_where_scripts_are_off(opened):
 
 
 def test_the_address_names_what_is_chosen(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     page.locator(".band", has_text="layer3").click()
     assert page.evaluate("location.hash") == "#layer3"
     page.goto(page.url.partition("#")[0] + "#layer4.1.conv2")

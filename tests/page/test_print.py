@@ -11,7 +11,7 @@ RIGHT = """() => [...document.querySelectorAll('svg, svg *')].filter(each => eac
 
 
 def _summary(report):
-    return report("resnet50").to_html()
+    return report.html("resnet50")
 
 
 def _comparison(report):

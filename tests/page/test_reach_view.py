@@ -65,7 +65,7 @@ def test_a_unit_sees_what_the_report_says(model, layer, opened):
 
 
 def test_numbers_are_the_reports(report, opened):
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     page.locator("[data-row] .name[title='s4']").click()
     field = report("lenet5").receptive_field("s4")
     assert page.locator("[data-field=field]").inner_text() == str(field.size[0])
@@ -73,7 +73,7 @@ def test_numbers_are_the_reports(report, opened):
 
 
 def test_the_map_chooses_a_unit(report, opened):
-    page = opened(report("lenet5").to_html(), height=3500)
+    page = opened(report.html("lenet5"), height=3500)
     page.locator("[data-row] .name[title='s2']").click()
     box = page.locator(".map").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01)
@@ -99,7 +99,7 @@ def until(page, x, y, wanted):
 
 
 def test_the_field_is_light_and_the_rest_dark(report, opened):
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     page.locator("[data-row] .name[title='c1']").click()
     for slider in page.locator(".sliders input").all():
         slider.fill("0")
@@ -112,7 +112,7 @@ def test_a_picture_of_ones_own(report, opened, tmp_path):
 
     file = tmp_path / "red.png"
     image.imsave(file, torch.tensor([[[1.0, 0.0, 0.0]] * 8] * 8).numpy())
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     page.locator("[data-row] .name[title='c1']").click()
     page.get_by_label("a picture of your own").set_input_files(file)
     red, green, blue = until(page, 0.45, 0.47, lambda red, green, blue: (red > 200, green, blue) == (True, 0, 0))
@@ -120,7 +120,7 @@ def test_a_picture_of_ones_own(report, opened, tmp_path):
 
 
 def test_a_dropped_picture(report, opened):
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     page.evaluate(
         """async () => {
           const canvas = Object.assign(document.createElement('canvas'), {width: 4, height: 4});
@@ -139,7 +139,7 @@ def test_a_dropped_picture(report, opened):
 
 def test_what_is_no_picture_is_said(report, opened, tmp_path):
     (tmp_path / "x.png").write_text("no picture")
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     page.get_by_label("a picture of your own").set_input_files(tmp_path / "x.png")
     said = page.get_by_text("x.png: not a picture that this browser can show")
     said.wait_for()

@@ -27,7 +27,7 @@ def own_calls(report, device):
     ("name", "device"), sample(itertools.product(["lenet5", "resnet50"], ["h100", "raspberry-pi-5"]), 2)
 )
 def test_there_is_a_dot_for_each_layer_with_flops(name, device, report, opened):
-    page = opened(report(name).to_html())
+    page = opened(report.html(name))
     page.get_by_label("Device").select_option(device)
     dots = page.locator(".dot").evaluate_all("dots => dots.map(dot => Number(dot.dataset.rows))")
     assert sum(dots) == sum(flops > 0 for _, flops, _ in own_calls(report(name), device).values())
@@ -35,7 +35,7 @@ def test_there_is_a_dot_for_each_layer_with_flops(name, device, report, opened):
 
 @pytest.mark.parametrize("device", ["h100", "raspberry-pi-5"])
 def test_a_dot_tells_its_layer(device, report, opened):
-    page = opened(report("lenet5").to_html(), height=3000)
+    page = opened(report.html("lenet5"), height=3000)
     page.get_by_label("Device").select_option(device)
     sums = own_calls(report("lenet5"), device)
     for dot in page.locator(".dot").all():
@@ -50,7 +50,7 @@ def test_a_dot_tells_its_layer(device, report, opened):
 
 def test_dots_lie_on_logarithmic_axes(report, opened):
     """Two layers are as far apart as their intensities say, in decades."""
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     texts = page.locator(".roofline .axis").last.locator("text")
     *ticks, _ = texts.evaluate_all("texts => texts.map(text => [text.textContent, text.getAttribute('x')])")
     (low, left), (high, right) = ([float(n.replace(",", "")) for n in tick] for tick in (ticks[0], ticks[-1]))
@@ -63,7 +63,7 @@ def test_dots_lie_on_logarithmic_axes(report, opened):
 
 
 def test_a_dot_chooses_its_layers_in_turn(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     dot = page.locator(".dot[data-rows='1']").first
     dot.dispatch_event("click")
     path = page.locator(".inspector .path").inner_text()
@@ -72,6 +72,6 @@ def test_a_dot_chooses_its_layers_in_turn(report, opened):
 
 
 def test_choosing_a_block_marks_its_dots(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     page.locator(".band", has_text="layer4").click()
     assert 0 < page.locator(".dot.chosen").count() < page.locator(".dot").count()

@@ -191,7 +191,7 @@ def test_axe_finds_nothing(scheme, swept, opened):
 @pytest.mark.parametrize("kind", ["sweep", "model"])
 def test_no_image_is_without_a_name_before_charts_are_drawn(kind, swept, report, opened):
     """As long as a busy machine has not drawn them, which here never does."""
-    text = to_html(document(swept)) if kind == "sweep" else report("lenet5 training").to_html()
+    text = to_html(document(swept)) if kind == "sweep" else report.html("lenet5 training")
     assert text.count("<head>") == 1
     page = opened(text.replace("<head>", "<head><script>window.requestAnimationFrame = () => 0</script>"), drawn=False)
     page.get_by_role("treegrid").wait_for()

@@ -25,7 +25,7 @@ def names(rows, page):
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet50", "blocks"])
 def test_every_number_is_the_reports(name, report, opened, rows):
-    page = opened(report(name).to_html())
+    page = opened(report.html(name))
     whole(page)
     shown = {row["name"]: row["cells"] for row in rows(page)}
     for module in report(name).modules:
@@ -37,7 +37,7 @@ def test_every_number_is_the_reports(name, report, opened, rows):
 @pytest.mark.parametrize("name", ["lenet5", "resnet50", "blocks"])
 def test_rows_below_a_module_add_up_to_it(name, report, opened, rows):
     """Its modules and its own share."""
-    page = opened(report(name).to_html())
+    page = opened(report.html(name))
     for fold in (True, False):
         if not fold:
             whole(page)
@@ -56,14 +56,14 @@ def test_rows_below_a_module_add_up_to_it(name, report, opened, rows):
 
 
 def test_equal_blocks_are_one_row_with_their_sum(report, opened, rows):
-    page = opened(report("blocks").to_html())
+    page = opened(report.html("blocks"))
     page.get_by_role("button", name="Open all").click()
     folded = next(row for row in rows(page) if "×4" in row["cells"]["module"])
     assert number(folded["cells"]["params"]) == 4 * report("blocks").module("blocks.1").params
 
 
 def test_a_heading_sorts_siblings_and_comes_back(report, opened, rows):
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     order = names(rows, page)
     head = page.locator("[role=columnheader][data-column=params]")
     head.get_by_role("button").click()
@@ -77,7 +77,7 @@ def test_a_heading_sorts_siblings_and_comes_back(report, opened, rows):
 
 
 def test_layers_only_are_one_list(report, opened, rows):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     whole(page)
     page.get_by_label("layers only").check()
     page.locator("[role=columnheader][data-column=macs] button").click()
@@ -99,7 +99,7 @@ def test_layers_only_are_one_list(report, opened, rows):
     ],
 )
 def test_search_keeps_what_matches_and_what_is_above(query, wanted, report, opened, rows):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     whole(page)
     page.get_by_label("Search").fill(query)
     matching = {module.path for module in report("resnet50").modules if wanted(module)}
@@ -108,7 +108,7 @@ def test_search_keeps_what_matches_and_what_is_above(query, wanted, report, open
 
 
 def test_keys_move_open_and_close(report, opened):
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     grid = page.get_by_role("treegrid")
     grid.focus()
     page.keyboard.press("End")
@@ -127,7 +127,7 @@ def test_keys_move_open_and_close(report, opened):
 
 
 def test_columns_can_be_left_out(report, opened):
-    page = opened(report("lenet5").to_html())
+    page = opened(report.html("lenet5"))
     page.get_by_text("Columns", exact=True).click()
     page.get_by_label("params", exact=True).uncheck()
     assert page.locator("[role=columnheader][data-column=params]").count() == 0
@@ -143,7 +143,7 @@ def copied(page, form):
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet50", "blocks"])
 def test_csv_is_exact(name, report, opened):
-    page = opened(report(name).to_html(), permissions=["clipboard-read", "clipboard-write"])
+    page = opened(report.html(name), permissions=["clipboard-read", "clipboard-write"])
     whole(page)
     found = [row for row in csv.DictReader(io.StringIO(copied(page, "CSV"))) if not row["share_of"]]
     names = ("params", "macs", "flops", "bytes_read", "bytes_written")
@@ -153,7 +153,7 @@ def test_csv_is_exact(name, report, opened):
 
 
 def test_markdown_has_a_cell_for_each_column(report, opened):
-    page = opened(report("lenet5").to_html(), permissions=["clipboard-read", "clipboard-write"])
+    page = opened(report.html("lenet5"), permissions=["clipboard-read", "clipboard-write"])
     head, rule, *lines = copied(page, "Markdown").splitlines()
     assert len(lines) == len(report("lenet5").modules)
     assert {line.count("|") for line in (head, rule, *lines)} == {head.count("|")}
@@ -161,7 +161,7 @@ def test_markdown_has_a_cell_for_each_column(report, opened):
 
 
 def test_latex_has_a_line_for_each_row(report, opened):
-    page = opened(report("lenet5").to_html(), permissions=["clipboard-read", "clipboard-write"])
+    page = opened(report.html("lenet5"), permissions=["clipboard-read", "clipboard-write"])
     text = copied(page, "LaTeX")
     assert text.count(r"\\") == len(report("lenet5").modules) + 1
     assert text.index(r"\toprule") < text.index(r"\midrule") < text.index(r"\bottomrule")
@@ -170,7 +170,7 @@ def test_latex_has_a_line_for_each_row(report, opened):
 
 def test_rows_that_stand_for_several_say_so_wherever_they_are(report, opened, rows):
     """In one list and in copies, too, where the block that they are in is not above them."""
-    page = opened(report("blocks").to_html(), permissions=["clipboard-read", "clipboard-write"])
+    page = opened(report.html("blocks"), permissions=["clipboard-read", "clipboard-write"])
     page.get_by_label("layers only").check()
     conv = report("blocks").module("blocks.1.0")
     row = next(row for row in rows(page) if row["name"] == "blocks.1.0 … blocks.4.0")
@@ -180,14 +180,14 @@ def test_rows_that_stand_for_several_say_so_wherever_they_are(report, opened, ro
 
 
 def test_a_search_finds_each_of_several(report, opened, rows):
-    page = opened(report("blocks").to_html())
+    page = opened(report.html("blocks"))
     page.get_by_label("Search").fill("blocks.3.0")
     assert "blocks.1.0 … blocks.4.0" in names(rows, page)
 
 
 def test_a_time_that_leaves_ops_out_is_a_lower_bound(report, opened, rows):
     """An op without a rule has no time on any device."""
-    page = opened(report("blocks").to_html())
+    page = opened(report.html("blocks"))
     page.get_by_role("button", name="Open all").click()
     times = {row["name"]: row["cells"]["seconds"] for row in rows(page)}
     assert {name for name, time in times.items() if time.startswith("≥")} == {"net", "(own)"}
@@ -198,7 +198,7 @@ def test_a_time_that_leaves_ops_out_is_a_lower_bound(report, opened, rows):
 
 def test_a_list_that_gets_shorter_is_shown_from_where_it_ends(report, opened):
     """In the same frame: it was scrolled further down than it is long now."""
-    page = opened(report("resnet50").to_html())
+    page = opened(report.html("resnet50"))
     whole(page)
     shown = page.evaluate(
         """() => {

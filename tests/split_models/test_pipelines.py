@@ -19,7 +19,7 @@ from tests.samples import WHOLE, sample
 from tests.versions.facts import PIPELINES_SEND_WITHIN_A_RANK
 
 HERE = Path(__file__).resolve().parent
-CHOSEN = list(CASES) if WHOLE else sample([name for name, case in CASES.items() if case.ranks == 2], 3)
+CHOSEN = list(CASES) if WHOLE else sample([name for name, case in CASES.items() if case.ranks == 2], 1)
 REFUSED_HERE = ["zero bubble V"] if PIPELINES_SEND_WITHIN_A_RANK else []
 
 

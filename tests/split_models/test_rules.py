@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:FSDP2-wrapped module.*returned a
 HERE = Path(__file__).resolve().parent
 THERE = [name for name, (model, _, _) in BY_RULE.items() if model != "llama" or find_spec("transformers")]
 SMALL = [name for name in THERE if prod(BY_RULE[name][2].mesh.values()) == 2]
-CHOSEN = THERE if WHOLE else sample(SMALL, 2)
+CHOSEN = THERE if WHOLE else sample(SMALL, 1)
 
 
 @pytest.fixture(scope="module")
