@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 from cnncost.graph import OpSpec
 from cnncost.ops import conv_workspace
@@ -21,18 +21,19 @@ GEOMETRY: Types = {
 def _geometry_fault(spec: OpSpec) -> str | None:
     """Return a message if the input or the attributes don't fit the weight: number of axes, kernel size, channels."""
     x, w = spec.inputs[0].shape, spec.inputs[1].shape
+    attrs: dict[str, Any] = dict(spec.attrs)  # faster than looking each up in the spec
     axes = len(w) - 2
     if len(x) not in (axes + 1, axes + 2):
         return f"expected x of rank {axes + 1} or {axes + 2} for a weight of rank {len(w)}, got rank {len(x)}"
     for name in ("kernel", "stride", "padding", "dilation", "output_padding"):
-        if not isinstance(spec[name], str) and len(spec[name]) != axes:
-            return f"expected {axes} numbers in {name!r}, one per spatial axis of the weight, got {spec[name]}"
-    if spec["kernel"] != w[2:]:
-        return f"expected the weight's kernel size {w[2:]}, got {spec['kernel']}"
-    channels, expected = x[len(x) - axes - 1], w[0] if spec["transposed"] else w[1] * spec["groups"]
+        if not isinstance(attrs[name], str) and len(attrs[name]) != axes:
+            return f"expected {axes} numbers in {name!r}, one per spatial axis of the weight, got {attrs[name]}"
+    if attrs["kernel"] != w[2:]:
+        return f"expected the weight's kernel size {w[2:]}, got {attrs['kernel']}"
+    channels, expected = x[len(x) - axes - 1], w[0] if attrs["transposed"] else w[1] * attrs["groups"]
     if channels != expected:
         return f"expected x to have {expected} channels by weight and groups, got {channels}"
-    y, channels = spec.outputs[0].shape, w[1] * spec["groups"] if spec["transposed"] else w[0]
+    y, channels = spec.outputs[0].shape, w[1] * attrs["groups"] if attrs["transposed"] else w[0]
     if len(y) != len(x) or y[-axes - 1] != channels:
         return f"expected y of rank {len(x)} with {channels} channels, got {y}"
     return None

@@ -277,6 +277,12 @@ def _test(expected: object) -> Callable[[object], bool]:
         return lambda value: type(value) is expected
     if expected == INTS:
         return lambda value: type(value) is tuple and {*map(type, value)} <= _INT
+    if get_origin(expected) in (Union, UnionType):
+        tests = [_test(each) for each in get_args(expected)]
+        return lambda value: any([test(value) for test in tests])  # noqa: C419  # faster
+    if get_origin(expected) is Literal:
+        allowed = [(type(each), each) for each in get_args(expected)]
+        return lambda value: (type(value), value) in allowed
     return lambda value: fits(value, expected)
 
 

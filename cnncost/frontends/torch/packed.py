@@ -15,7 +15,10 @@ META = torch.device("meta")
 
 def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """Return the weights and biases that a module holds in packed form, by name, as meta tensors."""
-    objects = {name: value for name, value in module.__dict__.items() if isinstance(value, torch.ScriptObject)}
+    attributes = vars(module)
+    if torch.ScriptObject not in {*map(type, attributes.values())}:  # a subclass has no instances
+        return {}
+    objects = {name: value for name, value in attributes.items() if type(value) is torch.ScriptObject}
     return {
         part if name == PACKED else f"{name}.{part}": tensor
         for name, value in objects.items()
