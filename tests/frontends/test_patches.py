@@ -189,7 +189,10 @@ def places(sets):
 
 
 def state_of(all_places):
-    return {(id(owner), name): vars(owner).get(name, ABSENT) for owner, name in all_places}
+    return {
+        (id(owner), name): owner.__code__ if name == "__code__" else vars(owner).get(name, ABSENT)
+        for owner, name in all_places
+    }
 
 
 def named(patch):
@@ -315,7 +318,8 @@ def test_an_import_in_forward_finds_the_originals(sets, tmp_path, monkeypatch):
     cnncost.analyze(Net(), X)
     (tmp_path / "imported_in_forward.py").write_text(
         "from cnncost.frontends.torch.patches import in_force\n"
-        "found = [(id(p.owner), p.name, vars(p.owner).get(p.name)) for p in in_force()]\n"
+        "found = [(id(p.owner), p.name, p.owner.__code__ if p.name == '__code__' else vars(p.owner).get(p.name))\n"
+        "         for p in in_force()]\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     before = state_of(places(sets))
@@ -382,7 +386,7 @@ os.urandom random._urandom random.Random.seed
 builtins.__import__ importlib.import_module torch.tensortype.__instancecheck__
 builtins.open io.open bz2._builtin_open tarfile.bltn_open
 torch.serialization._open_zipfile_writer torch._utils._rebuild_tensor torch.Tensor.__reduce_ex__
-torch.nn.modules.module.Module._call_impl torch.fx.experimental.proxy_tensor.ProxyTorchDispatchMode.__enter__
+torch.nn.modules.module.Module._call_impl.__code__ torch.fx.experimental.proxy_tensor.ProxyTorchDispatchMode.__enter__
 torch.tensor torch.as_tensor torch.tensor_split torch.ctc_loss torch._shape_as_tensor
 torch.is_grad_enabled torch._C._set_grad_enabled torch._C._is_any_autocast_enabled
 torch.is_autocast_enabled torch.get_autocast_dtype torch.amp.autocast_mode._cast

@@ -18,9 +18,9 @@ from torch.autograd.function import Function
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.compat.dispatch import without_modes
-from cnncost.frontends.torch.compat.modules import CALL_PLACE
 from cnncost.frontends.torch.custom_nests import check_outputs, filled, outputs_template, templated, typed, with_zeros
 from cnncost.frontends.torch.meta import META
+from cnncost.frontends.torch.module_calls import call_patch, current_call
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec, TensorType
@@ -62,7 +62,7 @@ class CustomCalls:
         self._recorder = recorder
         self._real = real
         self._thread = get_ident()
-        self._module_call: _Call = getattr(*CALL_PLACE)
+        self._module_call: _Call = current_call()
         self._has_rules = any(issubclass(rule.target, nn.Module) for rule in registered())
 
     # ---- modules
@@ -107,7 +107,7 @@ class CustomCalls:
 
     def _run_hidden(self, run: _Call, args: Any, kwargs: Any) -> Any:
         """Run forward on real data without recording its ops or the calls of modules in it."""
-        with patched([Patch(*CALL_PLACE, self._module_call, _WHY_UNSEEN)]), without_modes():
+        with patched([call_patch(self._module_call, _WHY_UNSEEN)]), without_modes():
             return run(*args, **kwargs)
 
     # ---- functions

@@ -16,13 +16,14 @@ from torch import nn
 from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch import literals
 from cnncost.frontends.torch.compat.autograd import is_inside_transform, next_number
-from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, children_of, is_scripted, tables_of
+from cnncost.frontends.torch.compat.modules import CFUNCTIONS, children_of, is_scripted, tables_of
 from cnncost.frontends.torch.custom import CustomCalls
 from cnncost.frontends.torch.encoders import may_fuse, noting_fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import LAZY, values_held
+from cnncost.frontends.torch.module_calls import call_patch, current_call
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.recorder import Recorder
@@ -124,11 +125,11 @@ class Tracker:
     def patches(self) -> list[Patch]:
         """Return patches that record calls, keep the values of literal tensors, and run recurrent layers as CPUs do."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
-        original = getattr(*CALL_PLACE)
+        original = current_call()
         ruled, fused = custom.module_call(original), noting_fused(original, self.recorder, self._thread)
         self._call_of = lambda kind: ruled if custom.has_rule(kind) else fused if may_fuse(kind) else original
         patches = [
-            Patch(*CALL_PLACE, self._recorded_call(original), _WHY_CALLS),
+            call_patch(self._recorded_call(original), _WHY_CALLS),
             *literals.patches(self.recorder, self._thread),
         ]
         if self.trail is not None or self.recorder.casting is not None:  # memory depends on the ops inside

@@ -28,7 +28,8 @@ class Patch(NamedTuple):
     """A replacement of one attribute.
 
     Attributes:
-        owner: a module or class. If it inherits the attribute, the replacement is set on it and deleted afterwards.
+        owner: a module or class, or a function whose `__code__` is replaced. If a class inherits the attribute, the
+            replacement is set on it and deleted afterwards.
         name: the attribute's name.
         replacement: the attribute's value while the patch is applied.
         why: what an analysis would miss or get wrong without it.
@@ -45,6 +46,7 @@ class Patch(NamedTuple):
         return self.owner, self.name
 
 
+_CODE = "__code__"
 _ABSENT = object()
 _IN_FORCE: list[tuple[tuple[Patch, ...], list[tuple[Any, str, Any]]]] = []
 """The applied sets of patches, newest last, each with the owners, names and values of the attributes it replaced."""
@@ -58,7 +60,7 @@ def patched(patches: Iterable[Patch]) -> Iterator[None]:
     with ONE_AT_A_TIME:
         try:
             for owner, name, replacement, _ in patches:
-                original = vars(owner).get(name, _ABSENT)
+                original = owner.__code__ if name == _CODE else vars(owner).get(name, _ABSENT)
                 _set(owner, name, replacement)
                 before.append((owner, name, original))
             _IN_FORCE.append((patches, before))

@@ -31,6 +31,7 @@ from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
+from cnncost.frontends.torch.module_calls import room_for_replaced_calls
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.outcome import Outcome
 from cnncost.frontends.torch.partial_graphs import partial_graph
@@ -313,7 +314,7 @@ def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patc
         *reassigned.patches(ledger.forget, ledger.resize_storage),
         *global_hooks.patches(recorder.skeleton), *appearance.patches(), *saved,
     ]  # fmt: skip
-    with appearance.shown(), collectives.context_parallel_ended(), patched(patches):
+    with room_for_replaced_calls(), appearance.shown(), collectives.context_parallel_ended(), patched(patches):
         yield
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 CALL_PLACE = (nn.Module, "_call_impl")
-"""The method that `nn.Module.__call__` calls, unless `module.compile()` was used. Replacing it affects all modules.
+"""The method that `nn.Module.__call__` calls, unless `module.compile()` was used. Its code affects all modules.
 Replacing `__call__` itself would make Python update the slots of every loaded subclass."""
 
 PARAMETERS, BUFFERS, MODULES = "_parameters", "_buffers", "_modules"
