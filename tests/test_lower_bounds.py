@@ -22,6 +22,7 @@ from cnncost.render.json import to_json
 from cnncost.render.text import to_text
 from cnncost.report.prediction import Prediction, Training, estimate
 from cnncost.report.prediction_text import document as of_prediction
+from cnncost.report.prediction_text import explain
 from tests.cli.calls import ran
 from tests.evaluation.test_join import bench, timing
 
@@ -130,6 +131,71 @@ def test_rows_of_a_roofline():
     assert ": ≥" in rows["training:"]
     assert found.roofline.by_call[2].unknown == 1
     assert repr(found.roofline).startswith("<Roofline on here: >=")
+
+
+class Integers(nn.Module):
+    """A layer, and a product of integers."""
+
+    def __init__(self):
+        super().__init__()
+        self.known = nn.Linear(8, 8)
+        self.register_buffer("weight", torch.ones(8, 8, dtype=torch.int8))
+
+    def forward(self, x):
+        return torch.mm(self.known(x).to(torch.int8), self.weight)
+
+
+SLOW = replace(MEASURED, bandwidth=None, launch=0.0)
+"""A device on which only FLOPs take time."""
+NO_PEAK = "without the compute time, as the device has no peak for int8"
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "told"),
+    [
+        pytest.param(Net(), MEASURED, ["odd Odd ≥0 ≥0 B – ≥0 s 0 %", "left out: 1 op without a rule"],
+                     id="an op without a rule"),
+        pytest.param(Odd(), MEASURED, ["(own) Odd ≥0 ≥0 B – ≥0 s –", "total ≥0 ≥0 B – ≥0 s –", "forward: ≥0 s",
+                                       "left out: 1 op without a rule"], id="nothing else"),
+        pytest.param(Integers(), MEASURED,
+                     ["(own) Integers 0 176 B 0.00 launch ≥2.02 µs 66 %",
+                      "known Linear 272 416 B 0.65 launch 1.04 µs 34 %", "total 272 592 B 0.46 launch ≥3.06 µs 100 %",
+                      "left out: the compute time of 1 product in int8, for which the device has no peak"],
+                     id="FLOPs and bytes of a product without a peak are known"),
+        pytest.param(Integers(), SLOW, ["(own) Integers 0 176 B 0.00 ≥0 s 0 %"],
+                     id="a product that takes no time besides"),
+        pytest.param(nn.Identity(), MEASURED,
+                     ["total 0 0 B – 0 s –", "nothing takes time: no op moves or computes anything"], id="no op"),
+    ],
+)  # fmt: skip
+def test_what_a_roofline_marks(model, device, told):
+    report = cnncost.analyze(model, "2x8")
+    found = to_text(of_prediction(Prediction(report, roofline(report.graph, device))), 120).splitlines()
+    lines = [" ".join(line.rstrip("▏▎▍▌▋▊▉█").split()) for line in found]
+    assert [line for line in told if line not in lines] == [], lines
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "device", "lines"),
+    [
+        pytest.param(Net(), "odd", MEASURED, ["  cnncost_test_lower_bounds.mystery: time unknown"], id="no rule"),
+        pytest.param(Integers(), "", MEASURED,
+                     ["  aten.to.dtype: 0.00 FLOP/B, launch-bound",
+                      "    time = launch 1.00 µs + bytes 80 take 8.00 ns = 1.01 µs",
+                      f"  aten.mm: 0.00 FLOP/B, launch-bound; {NO_PEAK}",
+                      "    time ≥ launch 1.00 µs + bytes 96 take 9.60 ns = 1.01 µs"], id="no peak"),
+        pytest.param(nn.Flatten(), "", MEASURED,
+                     ["  aten.flatten.using_ints: free; it moves and computes nothing"], id="a view"),
+        pytest.param(Integers(), "", SLOW,
+                     ["  aten.to.dtype: 0.00 FLOP/B, launch-bound", "    time = launch 0 s = 0 s",
+                      f"  aten.mm: 0.00 FLOP/B, launch-bound; {NO_PEAK}",
+                      "    time ≥ launch 0 s = 0 s"], id="neither peak nor bandwidth"),
+        pytest.param(nn.Identity(), "", MEASURED, ["  runs no op itself"], id="no op"),
+    ],
+)  # fmt: skip
+def test_what_explains_a_time(model, path, device, lines):
+    report = cnncost.analyze(model, "2x8")
+    assert explain(Prediction(report, roofline(report.graph, device)), path).splitlines()[1:] == lines
 
 
 def test_a_benchmarks_prediction():

@@ -221,8 +221,8 @@ def estimate(prediction: Prediction, training: Training) -> TrainingEstimate:
     return TrainingEstimate(steps, step, recorded, seconds, power * training.devices * seconds if power else None)
 
 
-def times_of(prediction: Prediction, path: str) -> list[tuple[str, OpTime]]:
-    """Return (op's name, time) for each op with a known time that a module's first call runs itself.
+def times_of(prediction: Prediction, path: str) -> list[tuple[str, OpTime | None]]:
+    """Return (op's name, time or None if unknown) for each op that a module's first call runs itself.
 
     Raises:
         CnncostError: no module has this path.
@@ -232,4 +232,4 @@ def times_of(prediction: Prediction, path: str) -> list[tuple[str, OpTime]]:
         raise CnncostError(unknown_path(path, [scope.path for scope in graph.scopes]))
     first_calls = {i for i, call in enumerate(graph.calls) if graph.scopes[call.scope].path == path and not call.index}
     nodes = zip(graph.nodes, prediction.roofline.nodes, strict=True)
-    return [(node.name, time) for node, time in nodes if time is not None and node.call in first_calls]
+    return [(node.name, time) for node, time in nodes if node.call in first_calls]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -76,10 +77,10 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
     def row(each: Row, role: Role) -> DocumentRow:
         data, seconds = _plain(each.predicted), each.predicted.seconds
         share = seconds / total.seconds if total.seconds else None
-        bar = Fraction(round(1e6 * seconds / slowest), 10**6) if role != "total" else None
+        bar = Fraction(round(1e6 * seconds / slowest), 10**6) if slowest and role != "total" else None
         values = {"name": each.name, "class": each.class_name, "share": share, "bar": bar, **data}
-        if each.predicted.unknown:  # FLOPs are those of ops with a rule, and only the compute time of others may lack
-            values |= {name: Cell(values[name], AT_LEAST) for name in ("flops", "bytes", "seconds")}
+        bounded = ("seconds",) * bool(each.predicted.unknown) + ("flops", "bytes") * each.predicted.leaves_out_ops
+        values |= {name: Cell(values[name], AT_LEAST) for name in bounded}
         return DocumentRow(tuple(values[column.name] for column in columns), role)
 
     rows = [row(each, "row") for each in shown] + ([row(rest, "rest")] if rest else [])
@@ -102,11 +103,16 @@ def explain(prediction: Prediction, path: str) -> str:
     device = prediction.roofline.device
     lines = [f"{path or prediction.report.model} on {device.title}"]
     for name, time in times_of(prediction, path):
-        if not time.seconds:
+        if time is None:
+            lines.append(f"  {name}: time unknown")
+            continue
+        if not time.seconds and not time.nbytes:
             lines.append(f"  {name}: free; it moves and computes nothing")
             continue
-        lines.append(f"  {name}: {_bound_text(time)}")
-        equation = f"time = {_time_formula(time, device)} = {units.si(time.seconds, 's')}"
+        lacking = f"; without the compute time, as the device has no peak for {time.missing}" if time.missing else ""
+        lines.append(f"  {name}: {_bound_text(time)}{lacking}")
+        sign = AT_LEAST if time.missing else "="
+        equation = f"time {sign} {_time_formula(time, device)} = {units.si(time.seconds, 's')}"
         lines += ["    " + line for line in wrapped(equation)]
     return "\n".join(lines if len(lines) > 1 else [*lines, "  runs no op itself"])
 
@@ -124,7 +130,8 @@ def _time_formula(time: OpTime, device: Device) -> str:
     if device.overlaps:
         return f"max({', '.join([launch, *parts])})"
     more = [f"{what} {units.si(n, 's')}" for what, n in (("copies", time.copies), ("new pages", time.pages)) if n]
-    return " + ".join([launch, f"max({', '.join(parts)})" if len(parts) > 1 else parts[0], *more])
+    longest = [f"max({', '.join(parts)})"] if len(parts) > 1 else parts
+    return " + ".join([launch, *longest, *more])
 
 
 def _bound_text(time: OpTime) -> str:
@@ -165,9 +172,9 @@ def footer(prediction: Prediction) -> list[str]:
     least = AT_LEAST if roofline.partial or communication_left_out or not roofline.device.measured else ""
     throughput = prediction.per_second
     speed = "" if throughput is None else f", {'≤' if least else ''}{throughput:,.0f} examples/s"
-    lines = [f"forward: {least}{units.duration(forward.seconds)}{speed}; {_shares(forward)}"]
+    lines = [f"forward: {least}{units.duration(forward.seconds)}{speed}{_shares(forward)}"]
     lines += [
-        f"{name}: {least}{units.duration(each.seconds)}; {_shares(each)}"
+        f"{name}: {least}{units.duration(each.seconds)}{_shares(each)}"
         for name, each in roofline.phases.items() if name != "forward"
     ]  # fmt: skip
     if (placement := prediction.graph.placement) is not None:
@@ -182,14 +189,25 @@ def footer(prediction: Prediction) -> list[str]:
         lines.append(f"{values} are taken as {taken} each, as in a quantized network")
     if prediction.training is not None:
         lines.append(training(*prediction.training, roofline.device, partial=roofline.partial))
-    if roofline.unknown:
-        lines.append(f"left out: {units.counted(roofline.unknown, 'op')} without a rule")
-    if roofline.missing:
-        products = ", ".join(f"{units.counted(n, 'product')} in {name}" for name, n in roofline.missing.items())
-        lines.append(f"left out: the compute time of {products}, for which the device has no peak")
+    lines += [f"left out: {text}" for text in left_out(prediction)]
     if not roofline.device.measured:
         lines.append(f"a lower bound, at the ceilings of: {roofline.device.source}")
-    return lines if total.seconds else ["nothing takes time: no op moves or computes anything"]
+    nothing = not total.seconds and not total.unknown
+    return ["nothing takes time: no op moves or computes anything"] if nothing else lines
+
+
+def left_out(prediction: Prediction) -> Iterator[str]:
+    """Yield what the times leave out: ops without a rule, copies over an unknown link, products without a peak."""
+    roofline = prediction.roofline
+    nodes = zip(prediction.graph.nodes, roofline.nodes, strict=True)
+    copies = sum(time is None and node.spec.kind == "transfer" for node, time in nodes)
+    if roofline.unknown > copies:
+        yield f"{units.counted(roofline.unknown - copies, 'op')} without a rule"
+    if copies:
+        yield f"{units.counted(copies, 'copy', 'copies')} over a link whose bandwidth no source states"
+    if roofline.missing:
+        products = ", ".join(f"{units.counted(n, 'product')} in {name}" for name, n in roofline.missing.items())
+        yield f"the compute time of {products}, for which the device has no peak"
 
 
 def training(assumed: Training, estimate: TrainingEstimate, device: Device, *, partial: bool = False) -> str:
@@ -208,7 +226,8 @@ def training(assumed: Training, estimate: TrainingEstimate, device: Device, *, p
 
 def _shares(each: Predicted) -> str:
     parts = (("compute", each.compute), ("memory", each.memory), ("launch", each.launch))
-    return ", ".join(f"{units.percent(n, each.seconds)} {name}-bound" for name, n in parts if n)
+    shares = ", ".join(f"{units.percent(n, each.seconds)} {name}-bound" for name, n in parts if n)
+    return f"; {shares}" if shares else ""
 
 
 def _plain(each: Predicted) -> dict[str, Any]:

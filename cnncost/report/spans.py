@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cnncost.graph import Graph
@@ -29,6 +29,7 @@ class Piece(NamedTuple):
         op: the op's name; empty for a sum.
         size: length of the span in the track's unit; None if it is unknown.
         facts: returns further data to show with the span; called only when the span is created.
+        bounded: whether the size is a lower bound.
     """
 
     phase: str
@@ -36,24 +37,28 @@ class Piece(NamedTuple):
     op: str
     size: float | None
     facts: Callable[[], Mapping[str, Any]] = dict  # returns {}
+    bounded: bool = False
 
 
 def pieces_of_graph(
-    graph: Graph, sizes: Iterable[float | None], facts: Callable[[int], Mapping[str, Any]] | None = None
-) -> Iterator[Piece]:
+    graph: Graph, sizes: Iterable[float | None], facts: Callable[[int], Mapping[str, Any]] | None = None,
+    bounded: Container[int] = (),
+) -> Iterator[Piece]:  # fmt: skip
     """Yield the ops of a run, except those of size 0.
 
     Args:
         graph: the recorded run.
         sizes: the size of each node in the track's unit; None if it is unknown.
         facts: returns further data to show with a node, given its index.
+        bounded: the indices of the nodes whose sizes are lower bounds.
     """
     frames = _Frames(graph)
     has_phases = len({node.phase for node in graph.nodes}) > 1
     for index, (node, size) in enumerate(zip(graph.nodes, sizes, strict=True)):
-        if size is None or size:
+        if size is None or size or index in bounded:
             node_facts = (lambda i=index: facts(i)) if facts is not None else dict
-            yield Piece(node.phase if has_phases else "", frames.of(node.call), node.name, size, node_facts)
+            phase = node.phase if has_phases else ""
+            yield Piece(phase, frames.of(node.call), node.name, size, node_facts, index in bounded)
 
 
 def pieces_of_layers(report: ReportData, size: Callable[[Any], int], bounded: bool) -> Iterator[Piece]:
@@ -98,7 +103,7 @@ class _Frames:
 
 
 def track(name: str, unit: Unit, model: str, pieces: Iterable[Piece], missing: str) -> Track:
-    """Lay out pieces in sequence. A phase or module with a piece of unknown size is marked as a lower bound.
+    """Lay out pieces in sequence. What has a piece of unknown size, or one that is a lower bound, is marked as one.
 
     Args:
         name: the track's name.
@@ -132,9 +137,9 @@ class _Builder:
         self.at: float = 0
         self.spans: list[Span] = []
         self.open: list[_Open] = []
-        unknown = [piece for piece in pieces if piece.size is None]
-        self.partial_phases = {piece.phase for piece in unknown}
-        self.partial_paths = {frame.path for piece in unknown for frame in piece.frames}
+        partial = [piece for piece in pieces if piece.size is None or piece.bounded]
+        self.partial_phases = {piece.phase for piece in partial}
+        self.partial_paths = {frame.path for piece in partial for frame in piece.frames}
 
     def build(self) -> tuple[Span, ...]:
         for piece in self.pieces:
@@ -144,7 +149,8 @@ class _Builder:
             if piece.op:
                 missing = self.missing if piece.size is None else ""
                 facts = {"module": piece.frames[-1].path, **piece.facts()} if piece.frames else piece.facts()
-                span = Span(piece.op, piece.op, "op", len(self.open), start, self.at, facts, missing)
+                name = f"{AT_LEAST} {piece.op}" if piece.bounded else piece.op
+                span = Span(name, name, "op", len(self.open), start, self.at, facts, missing)
                 self.spans.append(span)
         self._enter([])
         return tuple(self.spans)

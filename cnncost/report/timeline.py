@@ -54,15 +54,19 @@ def _track(
     facts: Callable[[int], dict[str, Any]] | None = None,
 ) -> Track:  # fmt: skip
     roofline, run = prediction.roofline, _run(prediction)
-    pieces = pieces_of_graph(prediction.graph, sizes, facts)
     if quantity != "seconds":
-        name = _marked(f"{quantity} of the {run}", bool(roofline.unknown))
-        return track(name, "bytes" if quantity == "bytes" else "none", prediction.report.model, pieces, NO_RULE)
+        name, unit = _marked(f"{quantity} of the {run}", bool(roofline.unknown)), _UNITS[quantity]
+        return track(name, unit, prediction.report.model, pieces_of_graph(prediction.graph, sizes, facts), NO_RULE)
+    incomplete = {i for i, time in enumerate(roofline.nodes) if time is not None and time.missing}
+    pieces = pieces_of_graph(prediction.graph, sizes, facts, incomplete)
     communication_left_out = prediction.links is not None and prediction.links.times is None
     computed = "" if roofline.dtype is None else f", computed in {roofline.dtype}"
-    bounded = bool(roofline.unknown) or communication_left_out or not roofline.device.measured
+    bounded = roofline.partial or communication_left_out or not roofline.device.measured
     name = _marked(f"predicted time, {run} on {roofline.device.title}{computed}", bounded)
     return track(name, "seconds", prediction.report.model, pieces, NO_RULE)
+
+
+_UNITS: dict[str, Unit] = {"FLOPs": "none", "bytes": "bytes"}
 
 
 def _run(prediction: Prediction) -> str:
@@ -74,7 +78,7 @@ def _timeline(prediction: Prediction, tracks: tuple[Track, ...], counters: tuple
     facts = heading.facts(report) | {
         "run": _run(prediction), "device": roofline.device.title, "dtype": roofline.dtype,
         "ceilings": ceilings(roofline.device, roofline.dtype), "formula": formula(roofline.device),
-        "seconds": tracks[0].total, "unknown_ops": roofline.unknown,
+        "seconds": tracks[0].total, "unknown_ops": roofline.unknown, "unknown_products": roofline.missing,
         "notes": [*footer(prediction), *sentences(prediction), *report.notes],
     }  # fmt: skip
     return Timeline(f"{heading.title(report)}, {heading.inputs(report)}", MAKER, tracks, counters, facts)
@@ -164,7 +168,8 @@ class _Facts:
         if node.spec.kind == KIND and self.linked:
             return details | {"bound": "link"}
         terms = {name: getattr(time, name) for name in ("compute", "memory", "copies", "pages", "launch")}
-        return details | {"bound": time.bound, **{f"{name}_seconds": value for name, value in terms.items() if value}}
+        details |= {"bound": time.bound, **{f"{name}_seconds": value for name, value in terms.items() if value}}
+        return details | ({"left_out": f"compute time: no peak for {time.missing}"} if time.missing else {})
 
     def _shapes(self, spec: OpSpec) -> dict[str, Any]:
         if id(spec) not in self.shapes:

@@ -181,6 +181,28 @@ def test_what_has_no_rule_is_told_and_marks_what_it_is_in(report):
         assert profile.whole["≥ odd (Odd)"] == profile.total
 
 
+class Integers(nn.Module):
+    def forward(self, x):
+        return x @ x
+
+
+@pytest.mark.parametrize(("device", "marked"), [("measured", True), ("with_int8", False)])
+def test_a_product_without_a_peak_is_marked_with_all_that_it_is_in(tmp_path, device, marked):
+    (tmp_path / "devices.toml").write_text(
+        DEVICE.replace("[round]", "[measured]") + 'measured = "now"\n'
+        + DEVICE.replace("[round]", "[with_int8]").replace("1e9 }", "1e9, int8 = 1e9 }") + 'measured = "now"\n'
+    )  # fmt: skip
+    prediction = cnncost.roofline(Integers(), (torch.zeros(10, 10, dtype=torch.int8),), device=device)
+    trace, mark = read_trace(prediction.to_trace()), "≥ " * marked
+    assert [each.name for each in trace.slices] == [f"{mark}Integers (Integers)", f"{mark}aten.matmul"]
+    assert trace.names["thread_name"] == f"{mark}predicted time, forward on A device of round numbers"
+    assert trace.other["unknown_products"] == ({"int8": 1} if marked else {})
+    assert trace.slices[1].args.get("left_out") == ("compute time: no peak for int8" if marked else None)
+    times, flops, _ = read_speedscope(prediction.to_speedscope())
+    assert (times.name, flops.name) == (trace.names["thread_name"], "FLOPs of the forward")
+    assert f"{mark}aten.matmul" in times.own
+
+
 def test_marks_of_a_report_without_a_graph_are_the_same(report):
     whole = report("odd")
     read = Report.from_json(whole.to_json())

@@ -37,7 +37,8 @@ class Predicted(NamedTuple):
 
     `seconds` is the sum of `compute`, `memory` and `launch`: the time of the ops bound by each. `compute_alone`,
     `memory_alone` and `launch_alone` sum each ceiling's own time over all ops, whatever bounds them. `unknown` is the
-    number of ops whose time, or whose compute time, is unknown and left out.
+    number of ops whose time, or whose compute time, is unknown and left out; `missing` is the number of those whose
+    compute time alone is left out.
     """
 
     ops: int = 0
@@ -51,10 +52,16 @@ class Predicted(NamedTuple):
     memory_alone: float = 0.0
     launch_alone: float = 0.0
     unknown: int = 0
+    missing: int = 0
 
     def __repr__(self) -> str:
         mark = ">=" if self.unknown else ""
         return line(self, f"{mark}{self.seconds:.3g} s, bound by {self.bound or 'nothing'}: {self.ops:,} ops")
+
+    @property
+    def leaves_out_ops(self) -> bool:
+        """Whether the FLOPs and bytes of ops are left out, too."""
+        return self.unknown > self.missing
 
     @property
     def intensity(self) -> float | None:
@@ -133,14 +140,14 @@ def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline
 
 
 def _sum(times: Iterable[OpTime | None]) -> Predicted:
-    total, unknown = [0, 0, 0, 0.0], 0
+    total, unknown, missing = [0, 0, 0, 0.0], 0, 0
     alone = [0.0, 0.0, 0.0]
     bounds: dict[str, float] = {"compute": 0.0, "memory": 0.0, "launch": 0.0, "": 0.0}
     for time in times:
         if time is None:
             unknown += 1
             continue
-        unknown += bool(time.missing)
+        missing += bool(time.missing)
         total[0] += 1
         total[1] += time.flops
         total[2] += time.nbytes
@@ -152,7 +159,8 @@ def _sum(times: Iterable[OpTime | None]) -> Predicted:
     ops, flops, nbytes, seconds = total
     return Predicted(
         int(ops), int(flops), int(nbytes), seconds, bounds["compute"], bounds["memory"], bounds["launch"],
-        compute_alone=alone[0], memory_alone=alone[1], launch_alone=alone[2], unknown=unknown,
+        compute_alone=alone[0], memory_alone=alone[1], launch_alone=alone[2],
+        unknown=unknown + missing, missing=missing,
     )  # fmt: skip
 
 
