@@ -18,8 +18,10 @@ from cnncost.functions import max_batch
 from cnncost.passes import memory
 from cnncost.passes.roofline import roofline
 from cnncost.pipeline import Pipelined
+from cnncost.plots.roofline import draw
 from cnncost.render.json import to_json
 from cnncost.render.text import to_text
+from cnncost.report.interactive.summary import summary
 from cnncost.report.prediction import Prediction, Training, estimate
 from cnncost.report.prediction_text import document as of_prediction
 from cnncost.report.prediction_text import explain
@@ -145,6 +147,11 @@ class Integers(nn.Module):
         return torch.mm(self.known(x).to(torch.int8), self.weight)
 
 
+class Products(nn.Module):
+    def forward(self, x):
+        return x @ x
+
+
 SLOW = replace(MEASURED, bandwidth=None, launch=0.0)
 """A device on which only FLOPs take time."""
 NO_PEAK = "without the compute time, as the device has no peak for int8"
@@ -196,6 +203,39 @@ def test_what_a_roofline_marks(model, device, told):
 def test_what_explains_a_time(model, path, device, lines):
     report = cnncost.analyze(model, "2x8")
     assert explain(Prediction(report, roofline(report.graph, device)), path).splitlines()[1:] == lines
+
+
+@pytest.mark.parametrize(("model", "mark"), [(Net(), "≥"), (Integers(), "≥"), (nn.Linear(8, 8), "")])
+def test_a_picture_of_a_roofline(model, mark, tmp_path):
+    mpl = pytest.importorskip("matplotlib")
+    report = cnncost.analyze(model, "2x8")
+    found = Prediction(report, roofline(report.graph, MEASURED))
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        draw(found, str(tmp_path / "roof.svg"))
+    total = cnncost.units.duration(found.roofline.total.seconds)
+    assert f">A machine, {mark}{total}; " in (tmp_path / "roof.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype", "device", "used", "partial"),
+    [
+        pytest.param(Integers(), "float32", "h100", ["float32", "int8"], False, id="both"),
+        pytest.param(Integers(), "float32", "raspberry-pi-5", ["float32"], True, id="no peak for integers"),
+        pytest.param(Products(), "int8", "h100", ["int8"], False, id="integers alone"),
+        pytest.param(Products(), "int8", "raspberry-pi-5", [], True, id="integers alone, and no peak"),
+        pytest.param(Products(), "int64", "h100", [], True, id="wide integers"),
+        pytest.param(Products(), "float32", "h100", ["float32"], False, id="no integers"),
+        pytest.param(Odd(), "float32", "h100", [], True, id="no rule"),
+    ],
+)
+def test_an_interactive_page(model, dtype, device, used, partial):
+    """The number formats that it names have a ceiling, and its total is marked if something is left out."""
+    report = cnncost.analyze(model, f"8x8:{dtype}")
+    page = summary(report)
+    data = next(each for each in page["devices"] if each["name"] == device)
+    whole = page["rows"]["profile"][0]
+    assert (data["used"], whole in data["partial"]) == (used, partial)
+    assert data["seconds"][whole] == pytest.approx(cnncost.roofline(report, device=device).roofline.total.seconds)
 
 
 def test_a_benchmarks_prediction():

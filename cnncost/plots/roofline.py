@@ -10,6 +10,7 @@ from cnncost.passes.roofline import Predicted
 from cnncost.plots.marks import BOUND_COLOURS, name_points
 from cnncost.plots.picture import picture
 from cnncost.report import heading
+from cnncost.report.columns import AT_LEAST
 from cnncost.report.prediction import Prediction, Row, rows
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def draw(prediction: Prediction, path: str) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, ""))
         axes.set_title(
             f"{prediction.report.model}, {heading.inputs(prediction.report)}\n{times.device.title}, "
-            f"{units.duration(times.total.seconds)}; a dot's area is its share of the time",
+            f"{AT_LEAST if times.partial else ''}{units.duration(times.total.seconds)}; a dot's area is its share of the time",
             fontsize=10, loc="left",
         )  # fmt: skip
         places = [(p.intensity or 0.0, p.flops / p.seconds) for p in (row.predicted for row in dots)]

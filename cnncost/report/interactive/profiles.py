@@ -75,9 +75,15 @@ class Profiles:
         return data | {
             "seconds": [each.seconds for each in predictions],
             "bounds": "".join(_BOUNDS[each.bound] for each in predictions),
-            "used": sorted({time.dtype for time in times if time is not None and time.compute}),
+            "used": sorted(_formats(times) & device.flops.keys()),
             "partial": [i for i, profile in enumerate(profiles) if any(_is_partial(times[op]) for op, _ in profile)],
         }
+
+
+def _formats(times: Sequence[OpTime | None]) -> set[str]:
+    """Return the number formats in which ops compute; products of integers that have a peak are in int8."""
+    known = [time for time in times if time is not None]
+    return {time.dtype for time in known if time.peak} | {"int8" for time in known if time.integers}
 
 
 def _is_partial(time: OpTime | None) -> bool:

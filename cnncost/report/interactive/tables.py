@@ -67,9 +67,9 @@ def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
     """Return the tree's rows, parents first; row 0 is the model. With `fold`, a run of equal siblings is one row."""
     model = report.modules[0]
     items = outline(report, fold)
-    root = Item(report.model, ("",), model, children=items)
     # the outline of a model without children is the model itself, which is row 0 already
     below = items if any(item.paths != ("",) or item.own for item in items) else ()
+    root = Item(report.model, ("",), model, children=below)
     rows = [TreeItem(each, level + 1) for each, level in visible(below, depth_of(below))]
     return [TreeItem(root, 0), *rows]
 
