@@ -40,6 +40,8 @@ class Judged(NamedTuple):
         baseline: the previous figure; None without one.
         allowed: whether an uncertain outcome passes.
         line: the limit's line in the budget file; None if it passes, or if the line is not known.
+        partial: whether the figure leaves out ops without a rule, or unknown temporaries.
+        baseline_partial: whether the previous figure does, and so the bound of a relative limit.
     """
 
     rule: Rule
@@ -51,6 +53,8 @@ class Judged(NamedTuple):
     baseline: Value | None
     allowed: bool
     line: int | None
+    partial: bool = False
+    baseline_partial: bool = False
 
     def __repr__(self) -> str:
         rule = f"{self.rule.quantity.name} {self.rule.limit.text}{f' in {self.path}' if self.path else ''}"
@@ -265,26 +269,25 @@ def _judge_module(
             "no such figure; recreate it with cnncost check --update"
         )
     bound = limit.bound(before)
-    unsure = (quantity.bounded and path in measured.unsure) or (quantity.temporaries and bool(measured.unseen))
-    bound_unsure = limit.relative and baseline is not None and baseline.leaves_out(path, quantity)
-    outcome = _outcome(rule, used, bound, unsure, bound_unsure)
-    return Judged(rule, outcome, path, 0, used, bound, before, allowed, None)
+    partial = (quantity.bounded and path in measured.unsure) or (quantity.temporaries and bool(measured.unseen))
+    baseline_partial = baseline is not None and baseline.leaves_out(path, quantity)
+    outcome = outcome_of(rule, used, bound, partial, limit.relative and baseline_partial)
+    return Judged(rule, outcome, path, 0, used, bound, before, allowed, None, partial, baseline_partial)
 
 
-def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool, bound_unsure: bool) -> Outcome:
-    """Return the outcome of a limit.
+def outcome_of(rule: Rule, used: Value, bound: Value, partial: bool, bound_partial: bool) -> Outcome:
+    """Return the outcome of a limit, if the figure or the bound may leave out ops without a rule or temporaries.
 
-    With ops without a rule, or with unknown temporaries, the true sum can only be larger, so a sum that exceeds a limit
-    certainly does; if the baseline leaves them out, the true bound can only be larger. The true ratio may be larger or
-    smaller, because both FLOPs and bytes are missing.
+    The true sum can only be larger then, so a sum that exceeds a limit certainly does; so can the true bound, which is
+    relative to a baseline. The true ratio may be larger or smaller, because both FLOPs and bytes are missing.
     """
     holds = rule.limit.holds(used, bound)
-    if unsure or bound_unsure:
+    if partial or bound_partial:
         upper = rule.limit.comparison in {"<=", "<"}
         # whether the outcome is certain, however much larger the true figure, or the true bound, is
         decided_by_figure = used > bound if rule.limit.comparison == "==" else holds is not upper
         decided_by_bound = used < bound if rule.limit.comparison == "==" else holds is upper
-        decided = (decided_by_figure or not unsure) and (decided_by_bound or not bound_unsure)
+        decided = (decided_by_figure or not partial) and (decided_by_bound or not bound_partial)
         if not rule.quantity.grows or not decided:
             return Outcome.UNCERTAIN
     return Outcome.WITHIN if holds else Outcome.OVER
@@ -298,11 +301,9 @@ class _Baseline(NamedTuple):
 
     def leaves_out(self, path: str, quantity: Quantity) -> bool:
         """Return whether a module's previous figure leaves out ops without a rule, or unknown temporaries."""
-        old, snapshot = self._old(path), self.entry.snapshot
-        if quantity.temporaries and snapshot.unseen:
-            return True
-        within = (part for part in snapshot.parts if not old or f"{part.path}.".startswith(f"{old}."))
-        return quantity.bounded and any(part.unknown for part in within)
+        snapshot = self.entry.snapshot
+        ops = quantity.bounded and self._old(path) in snapshot.partial_paths
+        return ops or (quantity.temporaries and snapshot.unseen)
 
     def _old(self, path: str) -> str:
         """Return a module's previous path; the path itself for a new module."""

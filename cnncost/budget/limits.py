@@ -124,6 +124,8 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
     kind: Kind = "absolute" if not is_allowance else "percent" if unit == "%" else "amount"
     if kind != "percent":
         number *= _factor(unit, text, quantity)
+    elif number < -100:
+        raise CnncostError(f"{quantity.name}: {text}: expected -100 % or more, as no figure is below 0")
     comparison = match["comparison"] or quantity.usual or ("<=" if is_allowance else None)
     if comparison is None:
         raise CnncostError(f'{quantity.name}: {text} has no direction; expected "<= {text}" or ">= {text}"')

@@ -268,7 +268,8 @@ def of_budget(budget: Budget, report: Report) -> Measured:
     unsure = frozenset(path for path, row in rows.items() if row.unknown)
     of_memory = any(rule.quantity.temporaries for rule in budget.rules)
     unseen = report.memory.figures.unseen if of_memory else ()
-    return Measured(budget.name, of_report(report), values, paths, unsure, report.unknown, unseen=unseen)
+    snapshot = replace(of_report(report), unseen=bool(unseen))  # a baseline also has to tell that its peaks are bounds
+    return Measured(budget.name, snapshot, values, paths, unsure, report.unknown, unseen=unseen)
 
 
 def _modules_matching(glob: str, rows: dict[str, Module]) -> tuple[str, ...]:

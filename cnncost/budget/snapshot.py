@@ -16,6 +16,7 @@ from cnncost.render.values import Tensor, tensors, tensors_text
 from cnncost.report.brief import counts
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
+from cnncost.report.tree import ancestors
 from cnncost.reprs import line
 
 SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
@@ -97,6 +98,11 @@ class Snapshot:
     def by_path(self) -> dict[str, Part]:
         """The parts by path."""
         return {part.path: part for part in self.parts}
+
+    @cached_property
+    def partial_paths(self) -> frozenset[str]:
+        """The paths of the modules whose figures, descendants included, leave out ops without a rule."""
+        return frozenset(path for part in self.parts if part.unknown for path in ancestors(part.path))
 
     @cached_property
     def children(self) -> dict[str, list[Part]]:

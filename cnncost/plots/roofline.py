@@ -29,6 +29,7 @@ def draw(prediction: Prediction, path: str) -> None:
         MissingPackageError: matplotlib is not installed.
     """
     times = prediction.roofline
+    least = AT_LEAST if times.partial else ""
     dots = [row for row in rows(prediction) if row.predicted.flops and row.predicted.intensity]
     with picture(path, size=(8.0, 5.0)) as (axes,):
         axes.set_xscale("log")
@@ -40,7 +41,7 @@ def draw(prediction: Prediction, path: str) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, ""))
         axes.set_title(
             f"{prediction.report.model}, {heading.inputs(prediction.report)}\n{times.device.title}, "
-            f"{AT_LEAST if times.partial else ''}{units.duration(times.total.seconds)}; a dot's area is its share of the time",
+            f"{least}{units.duration(times.total.seconds)}; a dot's area is its share of the time",
             fontsize=10, loc="left",
         )  # fmt: skip
         places = [(p.intensity or 0.0, p.flops / p.seconds) for p in (row.predicted for row in dots)]

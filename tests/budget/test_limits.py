@@ -83,6 +83,7 @@ def test_a_limit_against_a_baseline(quantity, written, baseline, bound):
         ("macs", float("nan"), "expected a limit such as"),
         ("macs", float("inf"), "expected a limit such as"),
         ("macs", -1, "0 or more"),
+        ("macs", "-101%", "expected -100 % or more, as no figure is below 0"),
         ("macs", True, "got true or false"),
         ("macs", ["4G"], "got a list"),
         ("macs", {"max": 4}, "got a table"),

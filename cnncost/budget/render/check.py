@@ -85,13 +85,15 @@ def _limits(check: Check) -> Table:
 def _limit_cells(model: ModelCheck, judged: Judged) -> tuple[Any, ...]:
     """Return the cells of a limit's row, in the order of the columns."""
     module, since_baseline = words.deciding_module(judged), words.change_since_baseline(judged)
+    since_mark = words.since_mark(judged)
     old = "" if judged.baseline is None else show(judged.baseline, judged.rule.quantity.unit)
     allowed = ", allowed" if judged.passes and judged.outcome is Outcome.UNCERTAIN else ""
     limited = words.limited(judged)
     return (
-        model.budget.name, limited, limited + (f" ({module})" if module else ""), old,
-        Cell(words.used(judged), words.used_mark(judged)),
-        since_baseline or ("±0" if old else ""), words.bound(judged), judged.headroom, since_baseline,
+        model.budget.name, limited, limited + (f" ({module})" if module else ""),
+        Cell(old, words.baseline_mark(judged)), Cell(words.used(judged), words.used_mark(judged)),
+        Cell(since_baseline or ("±0" if old else ""), since_mark), words.bound(judged), judged.headroom,
+        Cell(since_baseline, since_mark if since_baseline else ""),
         Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value),
         f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}",
     )  # fmt: skip
@@ -193,6 +195,8 @@ def _limit(judged: Judged) -> dict[str, Any]:
         "limit": judged.rule.limit.text,
         "baseline": None if judged.baseline is None else number(judged.baseline),
         "headroom": None if judged.headroom is None else float(judged.headroom),
+        "partial": judged.partial,
+        "baseline_partial": judged.baseline_partial,
     }
 
 
@@ -221,5 +225,6 @@ def _data(check: Check) -> Table:
 
 _COLUMNS = (
     "quantity", "modules", "path", "outcome", "passes", "used", "comparison", "bound", "limit", "baseline", "headroom",
+    "partial", "baseline_partial",
 )  # fmt: skip
 """Keys of the objects that `_limit` returns."""

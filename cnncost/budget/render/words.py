@@ -40,10 +40,22 @@ def used(judged: Judged) -> str:
 
 
 def used_mark(judged: Judged) -> str:
-    """Return the sign of a figure that is uncertain, as ops without a rule or temporaries are missing."""
-    if judged.outcome is not Outcome.UNCERTAIN:
-        return ""
+    """Return the sign of a figure that leaves out ops without a rule or temporaries."""
+    return _mark(judged) if judged.partial else ""
+
+
+def baseline_mark(judged: Judged) -> str:
+    """Return the sign of a previous figure that leaves out ops without a rule or temporaries."""
+    return _mark(judged) if judged.baseline_partial else ""
+
+
+def _mark(judged: Judged) -> str:
     return AT_LEAST if judged.rule.quantity.grows else NEITHER
+
+
+def since_mark(judged: Judged) -> str:
+    """Return the sign of a change since the baseline: neither bound if something is missing on a side."""
+    return NEITHER if judged.baseline is not None and (judged.partial or judged.baseline_partial) else ""
 
 
 def bound(judged: Judged) -> str:
@@ -92,15 +104,31 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
     limit = judged.rule.limit
     bound_text = f"{limit.sign} {_distinct_from_used(judged, judged.bound)}"
     if limit.relative and judged.baseline is not None:
-        bound_text += f" (baseline {_distinct_from_used(judged, judged.baseline)} {limit.text})"
+        baseline = f"{_qualifier(judged, judged.baseline_partial)}{_distinct_from_used(judged, judged.baseline)}"
+        bound_text += f" (baseline {baseline} {limit.text})"
+    figure = f"{figure}: {_qualifier(judged, judged.partial)}{show_exact(judged.used, unit)}, limit {bound_text}"
     if judged.outcome is Outcome.UNCERTAIN:
-        qualifier = "at least " if judged.rule.quantity.grows else "~"
-        text = f"{figure}: {qualifier}{show_exact(judged.used, unit)}, limit {bound_text}: uncertain, because"
-        if not model.unknown:
-            return f"{text} it is not known what {', '.join(model.unseen)} allocates; set allow_unknown to let it pass"
+        return f"{figure}: uncertain, because {_why_uncertain(model, judged)}"
+    return f"{figure}: {_violation(judged)}"
+
+
+def _qualifier(judged: Judged, partial: bool) -> str:
+    """Return what precedes a figure in a sentence."""
+    return "" if not partial else "at least " if judged.rule.quantity.grows else NEITHER
+
+
+def _why_uncertain(model: ModelCheck, judged: Judged) -> str:
+    """Return what is missing in the figure and in the baseline, and what to do."""
+    missing, advice = [], "set allow_unknown to let it pass"
+    if judged.partial and model.unknown:
         ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
-        return f"{text} ops have no rule ({ops}); add rules, or set allow_unknown"
-    return f"{figure}: {show_exact(judged.used, unit)}, limit {bound_text}: {_violation(judged)}"
+        missing.append(f"ops have no rule ({ops})")
+        advice = "add rules, or set allow_unknown"
+    elif judged.partial:
+        missing.append(f"it is not known what {', '.join(model.unseen)} allocates")
+    if judged.baseline_partial and judged.rule.limit.relative:
+        missing.append("the baseline leaves out ops without a rule, or what ops allocate while they run")
+    return f"{', and '.join(missing)}; {advice}"
 
 
 def _distinct_from_used(judged: Judged, value: Value) -> str:
