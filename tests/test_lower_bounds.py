@@ -51,6 +51,18 @@ class Odd(nn.Module):
         return torch.ops.cnncost_test_lower_bounds.mystery(x)
 
 
+class Integers(nn.Module):
+    """A layer, and a product of integers."""
+
+    def __init__(self):
+        super().__init__()
+        self.known = nn.Linear(8, 8)
+        self.register_buffer("weight", torch.ones(8, 8, dtype=torch.int8))
+
+    def forward(self, x):
+        return self.known(x).to(torch.int8) @ self.weight
+
+
 NET = """
 from tests.test_lower_bounds import Net
 """
@@ -114,6 +126,38 @@ def test_serving(net, tmp_path):
     assert json.loads(to_json(of_serving(found)))["unseen"] == [name]
 
 
+SERVED = {
+    "an op without a rule": lambda: (Net(), {"macs", "seconds"}),
+    "a product without a peak": lambda: (Integers(), {"seconds"}),
+    "all known": lambda: (nn.Linear(8, 8), set()),
+}
+
+
+@pytest.mark.parametrize("case", SERVED)
+def test_times_of_serving(case, tmp_path):
+    """On a measured device, whose times are predictions, not bounds, if nothing is left out."""
+    model, bounds = SERVED[case]()
+    (tmp_path / "devices.toml").write_text(
+        '[toy]\ntitle = "Toy"\nclass = "other"\nbandwidth = 1e6\nlaunch = 0\nsource = "made up"\nmeasured = "now"\n'
+        "[toy.flops]\nfloat32 = 1e9\n"
+    )
+    found = cnncost.serving(
+        Steps(model), "1x1x8", context=4, new_tokens=3, device="toy", device_file=tmp_path / "devices.toml"
+    )
+    document, units = of_serving(found), cnncost.units
+    text = " ".join(to_text(document, 120).split())
+    least, most = ("≥", "≤") if "seconds" in bounds else ("", "")
+    for row, time in zip(json.loads(to_json(document))["calls"], [*found.times, found.last_time], strict=True):
+        assert f" {least}{units.si(time.roofline.total.seconds, 's')} {most}" in text
+        assert (f"≥{units.compact(row['macs'])} ≥" in text) == ("macs" in bounds)
+    assert f"on Toy, by the roofline model: {'a lower bound' if least else 'a prediction'}" in text
+    assert f"time to the first token {least}{units.si(found.first_token_seconds, 's')}:" in text
+    assert f"3 new tokens of each sequence in {least}{units.si(found.generation_seconds, 's')}:" in text
+    assert ("MACs of a decode step = " in text) == ("macs" not in bounds)  # no law of a bound
+    assert json.loads(to_json(document))["without_peak"] == (["int8"] if "product" in case else [])
+    assert ("lower bounds: the device has no peak for products in int8" in text) == ("product" in case)
+
+
 def test_a_pipelines_rank(net):
     report = cnncost.analyze(net[0], "2x8")
     shown = str(Pipelined("GPipe", 0, 2, (0,), 4, 4, Fraction(1, 5), report))
@@ -133,18 +177,6 @@ def test_rows_of_a_roofline():
     assert ": ≥" in rows["training:"]
     assert found.roofline.by_call[2].unknown == 1
     assert repr(found.roofline).startswith("<Roofline on here: >=")
-
-
-class Integers(nn.Module):
-    """A layer, and a product of integers."""
-
-    def __init__(self):
-        super().__init__()
-        self.known = nn.Linear(8, 8)
-        self.register_buffer("weight", torch.ones(8, 8, dtype=torch.int8))
-
-    def forward(self, x):
-        return torch.mm(self.known(x).to(torch.int8), self.weight)
 
 
 class Products(nn.Module):
@@ -189,13 +221,13 @@ def test_what_a_roofline_marks(model, device, told):
         pytest.param(Integers(), "", MEASURED,
                      ["  aten.to.dtype: 0.00 FLOP/B, launch-bound",
                       "    time = launch 1.00 µs + bytes 80 take 8.00 ns = 1.01 µs",
-                      f"  aten.mm: 0.00 FLOP/B, launch-bound; {NO_PEAK}",
+                      f"  aten.matmul: 0.00 FLOP/B, launch-bound; {NO_PEAK}",
                       "    time ≥ launch 1.00 µs + bytes 96 take 9.60 ns = 1.01 µs"], id="no peak"),
         pytest.param(nn.Flatten(), "", MEASURED,
                      ["  aten.flatten.using_ints: free; it moves and computes nothing"], id="a view"),
         pytest.param(Integers(), "", SLOW,
                      ["  aten.to.dtype: 0.00 FLOP/B, launch-bound", "    time = launch 0 s = 0 s",
-                      f"  aten.mm: 0.00 FLOP/B, launch-bound; {NO_PEAK}",
+                      f"  aten.matmul: 0.00 FLOP/B, launch-bound; {NO_PEAK}",
                       "    time ≥ launch 0 s = 0 s"], id="neither peak nor bandwidth"),
         pytest.param(nn.Identity(), "", MEASURED, ["  runs no op itself"], id="no op"),
     ],

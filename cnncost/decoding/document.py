@@ -13,6 +13,7 @@ from cnncost.report.columns import AT_LEAST
 from cnncost.report.model import Report
 from cnncost.report.prediction import Prediction
 
+_AT_MOST = "≤"
 _COLUMNS = (
     Column("call", "call"),
     Column("tokens", "tokens", "count", meaning="of each sequence"),
@@ -72,7 +73,11 @@ def _row(label: str, tokens: int, found: Serving, report: Report, time: Predicti
         total = time.roofline.total if time is not None else None
         seconds = total.seconds if total is not None else None
         rate = found.batch * tokens / seconds if seconds else None
-        cells += [Cell(seconds, mark), rate, total.bound if total is not None else ""]
+        partial = time is not None and time.roofline.partial
+        cells += [
+            Cell(seconds, AT_LEAST if partial else ""), Cell(rate, _AT_MOST if partial else ""),
+            total.bound if total is not None else "",
+        ]  # fmt: skip
     return Row(tuple(cells))
 
 
@@ -140,13 +145,17 @@ def _time_texts(found: Serving) -> Iterator[str]:
     if not found.times:
         return
     device = found.times[0].roofline.device
-    yield f"on {device.title}, by the roofline model: {'a prediction' if device.measured else 'a lower bound'}"
+    prefill = found.times[:-1]
+    bounded = not device.measured or _least(*_times(found))
+    yield f"on {device.title}, by the roofline model: {'a lower bound' if bounded else 'a prediction'}"
     first = found.first_token_seconds
     if first is not None:
-        yield f"time to the first token {units.si(first, 's')}: it follows from the last logits of the prefill"
+        time = _least(*prefill) + units.si(first, "s")
+        yield f"time to the first token {time}: it follows from the last logits of the prefill"
     if (generated := found.generation_seconds) is not None and found.new_tokens > 1:
+        time = _least(*_times(found)[len(prefill) :]) + units.si(generated, "s")
         yield (
-            f"{units.counted(found.new_tokens, 'new token')} of each sequence in {units.si(generated, 's')}: the mean "
+            f"{units.counted(found.new_tokens, 'new token')} of each sequence in {time}: the mean "
             "of the first and the last step, times their number"
         )
     most = "at most " if _unseen(found) else ""
@@ -156,12 +165,23 @@ def _time_texts(found: Serving) -> Iterator[str]:
         yield f"longest context at this batch: {most}{units.counted(found.longest_context, 'token')}"
 
 
+def _least(*times: Prediction) -> str:
+    """Return the mark of a sum of times."""
+    return AT_LEAST if any(time.roofline.partial for time in times) else ""
+
+
+def _times(found: Serving) -> tuple[Prediction, ...]:
+    return (*found.times, *(() if found.last_time is None else (found.last_time,)))
+
+
 def _remarks(found: Serving) -> Iterator[str]:
     yield from found.notes
     if unknown := _unknown(found):
         yield f"{AT_LEAST}: lower bounds: no rule for {', '.join(unknown)}"
     if unseen := [name for name in _unseen(found) if name not in unknown]:
         yield f"{AT_LEAST}: lower bounds: what {', '.join(unseen)} allocates while it runs is not known"
+    if formats := _without_peak(found):
+        yield f"{AT_LEAST}: lower bounds: the device has no peak for products in {', '.join(formats)}"
 
 
 def _unknown(found: Serving) -> list[str]:
@@ -172,6 +192,11 @@ def _unknown(found: Serving) -> list[str]:
 def _unseen(found: Serving) -> list[str]:
     """Return the names of the ops whose temporaries are unknown; if there are any, peaks are lower bounds."""
     return sorted({op for report in _reports(found) for op in report.memory.figures.unseen})
+
+
+def _without_peak(found: Serving) -> list[str]:
+    """Return the number formats of products whose compute time the times leave out."""
+    return sorted({name for time in _times(found) for name in time.roofline.missing})
 
 
 def _reports(found: Serving) -> tuple[Report, ...]:
@@ -188,6 +213,7 @@ def _facts(found: Serving) -> dict[str, Any]:
         "largest_batch": found.largest_batch, "longest_context": found.longest_context,
         "unknown": _unknown(found),
         "unseen": _unseen(found),
+        "without_peak": _without_peak(found),
         "notes": list(found.notes),
     }  # fmt: skip
 
