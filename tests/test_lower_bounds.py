@@ -10,21 +10,25 @@ import torch
 from torch import nn
 
 import cnncost
+from cnncost.bench.result import Case, NetworkTiming
 from cnncost.decoding.document import document as of_serving
 from cnncost.devices import Device
 from cnncost.evaluation import words
 from cnncost.evaluation.document import document as of_bench
+from cnncost.evaluation.join import join, predict
 from cnncost.functions import max_batch
 from cnncost.passes import memory
 from cnncost.passes.roofline import roofline
 from cnncost.pipeline import Pipelined
 from cnncost.plots.roofline import draw
+from cnncost.render.document import Cell, Table
 from cnncost.render.json import to_json
 from cnncost.render.text import to_text
 from cnncost.report.interactive.summary import summary
 from cnncost.report.prediction import Prediction, Training, estimate
 from cnncost.report.prediction_text import document as of_prediction
 from cnncost.report.prediction_text import explain
+from cnncost.sources.resolve import resolve
 from tests.cli.calls import ran
 from tests.evaluation.test_join import bench, timing
 
@@ -270,17 +274,41 @@ def test_an_interactive_page(model, dtype, device, used, partial):
     assert data["seconds"][whole] == pytest.approx(cnncost.roofline(report, device=device).roofline.total.seconds)
 
 
-def test_a_benchmarks_prediction():
-    from cnncost.bench.result import Case, NetworkTiming
-    from cnncost.evaluation.join import join, predict
-    from cnncost.sources.resolve import resolve
-
+@pytest.mark.parametrize(
+    ("model", "marked", "told"),
+    [
+        pytest.param(Net(), {"net": ["predicted", "error", "FLOP/s", "of peak", "B/s", "predicted peak"],
+                             "odd": ["predicted", "error", "FLOP/s", "B/s"], "known": [],
+                             "sum": ["predicted", "error"]},
+                     ["net, 2: ≥: without the time of 1 op, for which there is no rule or no peak",
+                      "net, 2: ≥: memory without what an op allocates, which is unknown"], id="an op without a rule"),
+        pytest.param(Integers(), {"net": ["predicted", "error"], "(own)": ["predicted", "error"], "known": [],
+                                  "sum": ["predicted", "error"]},
+                     ["net, 2: ≥: without the time of 1 op, for which there is no rule or no peak"], id="no peak"),
+        pytest.param(nn.Sequential(nn.Linear(8, 8)), {"net": [], "0": [], "sum": []}, [], id="all known"),
+    ],
+)  # fmt: skip
+def test_a_benchmarks_prediction(model, marked, told):
     case = Case(2)
-    prediction, recorded = predict(resolve(Net(), "2x8"), case, MEASURED)
-    row = join(NetworkTiming("net", case, timing=timing(1e-3), layers={("odd", 1): 1e-4, ("known", 1): 1e-4}),
-               prediction, recorded)  # fmt: skip
+    prediction, recorded = predict(resolve(model, "2x8"), case, MEASURED)
+    layers = {(path, 1): 1e-4 for path in ("", "known", "odd", "0")}
+    row = join(NetworkTiming("net", case, timing=timing(1e-3), layers=layers), prediction, recorded)
     made = replace(bench(row, whole_zoo=False), device=MEASURED)
-    text = to_text(of_bench(made, 5), 140)
-    assert sum("≥" in line for line in text.splitlines()) == 4  # the case, the layer, the sum, and why
-    assert words.left_out(made) == ["net, 2: ≥: without the time of 1 op, for which there is no rule or no peak"]
-    assert json.loads(to_json(of_bench(made, 5)))["rows"][0]["unknown_ops"] == 1
+    tables = [part for part in of_bench(made, 5).parts if isinstance(part, Table)]
+    found = {}
+    for table in tables[:2]:
+        for each in table.rows:
+            names = [
+                column.heading for column, cell in zip(table.columns, each.cells, strict=True)
+                if isinstance(cell, Cell) and cell.mark == "≥"
+            ]  # fmt: skip
+            found[str(each.cells[0] or "(own)").split()[0]] = names
+    assert {name: found[name] for name in marked} == marked
+    assert words.left_out(made) == told
+    slowest = replace(row, layers=tuple(each for each in row.layers if each.path != "known"))
+    assert ("predicted ≥" in words.reason(slowest)) == bool(told)
+    data = json.loads(to_json(of_bench(made, 5)))["rows"][0]
+    assert (data["unknown_ops"], data["memory_partial"]) == (len(told) and 1, "memory" in " ".join(told))
+    if told:
+        page = to_text(of_bench(made, 5), 140)
+        assert all(line in page for line in told)

@@ -13,12 +13,13 @@ from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
 from cnncost.evaluation.words import accuracy_text, foot, head, layer_notes, left_out, noise, reason
 from cnncost.render.document import Document, Heading, Note, Notes, Part, Picture, data_table, notes
+from cnncost.report.columns import AT_LEAST
 
 COLUMNS = (
     "network", "batch", "dtype", "training", "compiled", "status", "measured_s", "q1_s", "q3_s", "best_s", "repeats",
     "noise", "predicted_s", "error", "bound", "macs", "flops", "bytes", "flops_per_s", "bytes_per_s", "of_peak",
     "examples_per_s", "layers_sum_s", "layers_gap", "timing_overhead", "peak_memory", "predicted_memory", "page_faults",
-    "note", "unknown_ops",
+    "note", "unknown_ops", "memory_partial",
 )  # fmt: skip
 """Columns of CSV, and keys of JSON's rows."""
 _FAR = 0.30
@@ -125,11 +126,18 @@ def _slide(row: Joined) -> str:
 def _errors(bench: Bench) -> Iterator[Part]:
     far = [row for row in bench.rows if row.error is not None and abs(row.error) > _FAR]
     yield Heading(f"Predictions off by more than {_FAR:.0%}", shown="markup")
-    lines = [f"{row.name}, {tables.case_name(row)}: {tables.signed(row.error)}; {reason(row)}" for row in far]
+    lines = [
+        f"{row.name}, {tables.case_name(row)}: {_least(row)}{tables.signed(row.error)}; {reason(row)}" for row in far
+    ]
     yield notes(*lines, shown="markup") if lines else notes("None", listed=False, shown="markup")
     if bench.remarks:
         yield Heading("Training, as an estimate", shown="markup")
         yield notes(*(f"{remark}." for remark in bench.remarks), shown="markup")
+
+
+def _least(row: Joined) -> str:
+    """Return the mark of a row's error, whose predicted time may leave out ops."""
+    return AT_LEAST if row.unknown_ops else ""
 
 
 def _layers_in_markup(bench: Bench, top: int) -> Iterator[Part]:
@@ -224,5 +232,5 @@ def _values(bench: Bench, row: Joined) -> tuple[Any, ...]:
         reached / peak if reached is not None and peak else None, row.per_second,
         sum(row.measured.layers.values()) if row.measured.layers else None, row.gap, row.measured.overhead,
         row.measured.peak_memory, row.predicted_memory, row.measured.faults, row.measured.note or row.problem,
-        row.unknown_ops,
+        row.unknown_ops, row.memory_partial,
     )  # fmt: skip

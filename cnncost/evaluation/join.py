@@ -54,6 +54,7 @@ class Joined:
         step: the roofline of a training step (forward and backward); None if the case is inference.
         layers: a row for each module call, in order; empty without a prediction.
         predicted_memory: bytes at the predicted peak; None if unknown.
+        memory_partial: whether these leave out what an op allocates while it runs, because it is not known.
     """
 
     measured: NetworkTiming
@@ -62,6 +63,7 @@ class Joined:
     step: Roofline | None = None
     layers: tuple[LayerRow, ...] = ()
     predicted_memory: int | None = None
+    memory_partial: bool = False
 
     @property
     def name(self) -> str:
@@ -93,6 +95,11 @@ class Joined:
     def unknown_ops(self) -> int:
         """Number of ops of the same run whose time, or compute time, is unknown: the prediction leaves them out."""
         return self._total.unknown if self._total is not None else 0
+
+    @property
+    def leaves_out_ops(self) -> bool:
+        """Whether FLOPs and bytes of the same run leave out ops, too."""
+        return self._total is not None and self._total.leaves_out_ops
 
     @property
     def flops(self) -> int | None:
@@ -175,7 +182,8 @@ def join(
     if prediction is None:
         return Joined(measured, None, problem)
     peak = predicted_peak(prediction.report, training=measured.case.training)
-    return Joined(measured, prediction, problem, step, tuple(_layers(measured, prediction)), peak)
+    partial = peak is not None and bool(prediction.report.memory.figures.unseen)
+    return Joined(measured, prediction, problem, step, tuple(_layers(measured, prediction)), peak, partial)
 
 
 def _layers(measured: NetworkTiming, prediction: Prediction) -> list[LayerRow]:

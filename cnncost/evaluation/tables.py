@@ -36,13 +36,14 @@ def cases(bench: Bench, rows: list[Joined]) -> Table:
 
 
 def _case(bench: Bench, row: Joined) -> tuple[Any, ...]:
-    mark = AT_LEAST if row.unknown_ops else ""
+    mark, counts_mark = AT_LEAST if row.unknown_ops else "", AT_LEAST if row.leaves_out_ops else ""
     return (
         row.name, case_name(row), Cell(row.seconds, "" if row.seconds is not None else row.measured.status),
         spread(row), Cell(row.predicted_seconds, mark), Cell(row.error, mark),
         row.prediction.roofline.total.bound if row.prediction else "", row.per_second,
-        Cell(_rate(row.flops, row.seconds), mark), Cell(of_peak(bench, row), mark),
-        Cell(_rate(row.nbytes, row.seconds), mark), row.measured.peak_memory, row.predicted_memory,
+        Cell(_rate(row.flops, row.seconds), counts_mark), Cell(of_peak(bench, row), counts_mark),
+        Cell(_rate(row.nbytes, row.seconds), counts_mark), row.measured.peak_memory,
+        Cell(row.predicted_memory, AT_LEAST if row.memory_partial else ""),
     )  # fmt: skip
 
 
@@ -74,8 +75,7 @@ def layers(joined: Joined, top: int, shown: Shown) -> Table:
     rows = [
         Row((row.label, row.kind,
              *_times(row.measured or 0.0, row.predicted.seconds, total, bool(row.predicted.unknown)),
-             Cell(_rate(row.predicted.flops, row.measured), *_dash_without_rate(row)),
-             Cell(_rate(row.predicted.nbytes, row.measured), *_dash_without_rate(row)), row.predicted.bound))
+             *(_rate_cell(row, amount) for amount in (row.predicted.flops, row.predicted.nbytes)), row.predicted.bound))
         for row in timed if id(row) in kept and row.predicted
     ]  # fmt: skip
     rest = sums("all others", [row for row in joined.layers if id(row) not in kept], "rest")
@@ -90,9 +90,12 @@ def _times(measured: float, predicted: float, total: float, partial: bool) -> tu
     return measured, share, Cell(predicted, mark), Cell(predicted / measured - 1 if measured else None, mark)
 
 
-def _dash_without_rate(row: LayerRow) -> tuple[str, ...]:
-    """Return further arguments for the Cell of a rate: a dash if the rate is missing, else none."""
-    return () if row.measured else (NOTHING,)
+def _rate_cell(row: LayerRow, amount: int) -> Cell:
+    """Return the cell of an amount per measured second: a dash without a time, and marked if ops lack in the amount."""
+    if not row.measured:
+        return Cell(None, NOTHING)
+    mark = AT_LEAST if row.predicted is not None and row.predicted.leaves_out_ops else ""
+    return Cell(amount / row.measured, mark)
 
 
 def shares(rows: list[Joined]) -> Table:

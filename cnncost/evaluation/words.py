@@ -36,12 +36,17 @@ def foot(bench: Bench) -> list[str]:
 
 
 def left_out(bench: Bench) -> list[str]:
-    """Return lines on the rows whose prediction leaves out ops."""
-    return [
+    """Return lines on the rows whose predicted time or memory leaves something out."""
+    times = [
         f"{row.name}, {tables.case_name(row)}: {AT_LEAST}: without the time of {units.counted(row.unknown_ops, 'op')}, "
         "for which there is no rule or no peak"
         for row in bench.rows
         if row.unknown_ops
+    ]
+    return times + [
+        f"{row.name}, {tables.case_name(row)}: {AT_LEAST}: memory without what an op allocates, which is unknown"
+        for row in bench.rows
+        if row.memory_partial
     ]
 
 
@@ -99,16 +104,20 @@ def reason(row: Joined) -> str:
     timing = row.measured.timing
     if timing is not None and timing.noise:
         return f"the machine was not quiet ({', '.join(timing.noise)})"
-    kinds: dict[str, list[float]] = {}
+    kinds: dict[str, list[float]] = {}  # predicted and measured seconds, and the number of unknown ops
     for layer in row.layers:
         if layer.measured is not None and layer.predicted is not None:
-            sums = kinds.setdefault(layer.kind or "modules' own code", [0.0, 0.0])  # predicted, measured
+            sums = kinds.setdefault(layer.kind or "modules' own code", [0.0, 0.0, 0])
             sums[0] += layer.predicted.seconds
             sums[1] += layer.measured
+            sums[2] += layer.predicted.unknown
     parts = []
     if not is_large(row):
         parts.append(f"below {units.compact(LARGE)} MACs per example")
     if kinds:
-        kind, (predicted, measured) = max(kinds.items(), key=lambda item: abs(item[1][1] - item[1][0]))
-        parts.append(f"mostly in {kind}: predicted {units.si(predicted, 's')}, measured {units.si(measured, 's')}")
+        kind, (predicted, measured, unknown) = max(kinds.items(), key=lambda item: abs(item[1][1] - item[1][0]))
+        least = AT_LEAST if unknown else ""
+        parts.append(
+            f"mostly in {kind}: predicted {least}{units.si(predicted, 's')}, measured {units.si(measured, 's')}"
+        )
     return "; ".join(parts) or "no layers were timed"
