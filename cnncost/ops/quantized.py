@@ -55,32 +55,41 @@ def _conversions(spec: OpSpec) -> tuple[Term, ...]:
     return (flops("quantize the input", FLOPS["dynamic"], "inputs", spec.inputs[0].numel), back)
 
 
+def _read(spec: OpSpec) -> int:
+    """Return the bytes read: of the inputs, and of a weight and bias that are in an object of the library."""
+    packed: int = spec.get("packed", 0)
+    return sum(t.nbytes for t in spec.inputs) + packed
+
+
 @kind(
     "quantized_linear",
     inputs=(one("x", 1, None), rest("weight, bias, scales and zero points")),
     attributes={"rows": int, "in": int, "out": int, "dynamic": bool},
+    optional={"packed": int},
 )
 def quantized_linear(spec: OpSpec) -> Cost:
     """MACs = M·I·O of integers; FLOPs: 2 per output (0 if outputs are int32), and 7 per input if dynamic.
 
-    Attributes: rows M, in I, out O, dynamic.
+    Attributes: rows M, in I, out O, dynamic; packed: bytes of a weight and bias that are no inputs.
     """
-    return cost(spec, int8_macs("M", spec["rows"], "I", spec["in"], "O", spec["out"]), *_conversions(spec))
+    main = int8_macs("M", spec["rows"], "I", spec["in"], "O", spec["out"])
+    return cost(spec, main, *_conversions(spec), read=_read(spec))
 
 
 @kind(
     "quantized_conv",
     inputs=(one("x", 2, 5), rest("addend")),
     attributes={"kernel": int, "per_group": int, "out": int, "batch": int, "positions": int, "dynamic": bool},
+    optional={"packed": int},
 )
 def quantized_conv(spec: OpSpec) -> Cost:
     """MACs = N·K·P·(C/g)·R of integers; FLOPs: 2 per output (0 if outputs are int32), and 7 per input if dynamic.
 
-    Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic.
+    Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic; packed as of `quantized_linear`.
     """
     main = int8_macs("N", spec["batch"], "K", spec["out"], "P", spec["positions"], "C/g", spec["per_group"],
                      "R", spec["kernel"])  # fmt: skip
-    return cost(spec, main, *_conversions(spec))
+    return cost(spec, main, *_conversions(spec), read=_read(spec))
 
 
 @kind(

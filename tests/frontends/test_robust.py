@@ -9,6 +9,7 @@ from torch.testing._internal.two_tensor import TwoTensor
 
 import cnncost
 from cnncost.errors import DataDependentError
+from cnncost.ops import cost_of
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, of parts of it that are to go
@@ -47,6 +48,8 @@ def test_dynamically_quantized_layers(trace):
     flops = 7 * 4 * 16 + 2 * 4 * 32 + 4 * 32 + 7 * 4 * 32 + 2 * 4 * 8
     assert (report.totals.macs, report.totals.flops, report.unknown) == (TWO, flops, {})
     assert report.mac_dtypes == {"int8": TWO}
+    # floats in, and packed weights of a byte and biases of four; the ReLU reads what the first layer wrote
+    assert report.totals.bytes_read == 4 * (4 * 16 + 32) + 16 * 32 + 4 * 4 * 32 + 4 * (4 * 32 + 8) + 32 * 8
     assert (report.totals.params, report.param_dtypes) == (16 * 32 + 32 + 32 * 8 + 8, {"int8": 768, "float32": 40})
     assert f"({TWO:,} int8)" in str(report)
 
@@ -85,6 +88,8 @@ def test_statically_quantized_layers_are_run_on_values():
     assert (report.totals.macs, report.mac_dtypes, report.unknown) == (macs, {"int8": macs}, {})
     assert report.totals.flops == 5 * 3 * 64 + 2 * outputs + outputs  # quantized, scaled, and back
     assert report.totals.params == 8 * 27 + 8
+    read = [cost_of(node.spec).read for node in report.graph.nodes if node.spec.kind == "quantized_conv"]
+    assert read == [3 * 64 + 8 * 27 + 4 * 8]  # with the packed weight and bias
 
 
 CONV = 8 * 36 * 27

@@ -5,12 +5,16 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import torch
+
 from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lower_layout, lowers
 
 
-def _packed(call: OpCall) -> Any:
-    """Return the argument that holds weight and bias in a kernel-specific layout."""
-    return next(v for v in call.arguments.values() if hasattr(v, "unpack"))
+def _unpacked(call: OpCall) -> tuple[torch.Size, int]:
+    """Return the shape of the weight, and the bytes of weight and bias, which are packed into an object."""
+    packed: Any = next(v for v in call.arguments.values() if hasattr(v, "unpack"))
+    tensors = [t for t in packed.unpack() if isinstance(t, torch.Tensor)]
+    return tensors[0].shape, sum(t.numel() * t.element_size() for t in tensors)
 
 
 _LINEAR = {
@@ -23,9 +27,9 @@ _LINEAR = {
 @lowers(*_LINEAR)
 def linear(call: OpCall) -> Lowered:
     """x: *,I; the weight O,I is packed. A dynamic layer quantizes its input, and returns floats."""
-    out_features, in_features = _packed(call).unpack()[0].shape
+    (out_features, in_features), packed = _unpacked(call)
     return "quantized_linear", {"rows": prod(call.inputs[0].shape[:-1]), "in": in_features, "out": out_features,
-                                "dynamic": _LINEAR[call.name]}  # fmt: skip
+                                "dynamic": _LINEAR[call.name], "packed": packed}  # fmt: skip
 
 
 _CONV = {
@@ -39,9 +43,9 @@ _CONV = {
 @lowers(*_CONV)
 def conv(call: OpCall) -> Lowered:
     """x: N,C,*X; the weight K,C/g,*R is packed."""
-    weight, y = _packed(call).unpack()[0].shape, call.outputs[0].shape
+    (weight, packed), y = _unpacked(call), call.outputs[0].shape
     return "quantized_conv", {"kernel": prod(weight[2:]), "per_group": weight[1], "out": weight[0], "batch": y[0],
-                              "positions": prod(y[2:]), "dynamic": _CONV[call.name]}  # fmt: skip
+                              "positions": prod(y[2:]), "dynamic": _CONV[call.name], "packed": packed}  # fmt: skip
 
 
 _QUANTIZE = {
