@@ -1,6 +1,7 @@
 """Samples of long sweeps: the suite runs some of their rows, and continuous integration runs all in a later step."""
 
 import os
+from itertools import product
 
 import pytest
 
@@ -14,6 +15,14 @@ def sample(rows, size):
     """Return `size` of the rows, at equal distances from the first one on; all of them if WHOLE."""
     rows = list(rows)
     return rows if WHOLE or size >= len(rows) else [rows[i * len(rows) // size] for i in range(size)]
+
+
+def pairs(first, second):
+    """Return all pairs of the values of two lists; in the suite, as few as have each value at least once."""
+    first, second = list(first), list(second)
+    if WHOLE:
+        return [*product(first, second)]
+    return [(first[i % len(first)], second[i % len(second)]) for i in range(max(len(first), len(second)))]
 
 
 def examples(number):

@@ -1,6 +1,5 @@
 """The page in a notebook: a small frame in place of the table, where scripts run; and the table alone where not."""
 
-import itertools
 import re
 
 import pytest
@@ -9,7 +8,7 @@ from torch import nn
 
 import cnncost
 from cnncost import units
-from tests.samples import sample
+from tests.samples import pairs, sample
 
 HOST = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>a notebook</title>{head}
 <style>body {{ background: {ground}; color: {ink}; margin: 8px; }} .view, .grid {{ display: none; }}
@@ -145,7 +144,7 @@ def test_colours_are_the_notebooks(dark, report, opened):
     assert frame.locator("body").evaluate("e => getComputedStyle(e).color") == (light if dark else night)[1]
 
 
-@pytest.mark.parametrize(("name", "dark"), sample(itertools.product(["lenet5", "blocks"], [False, True]), 2))
+@pytest.mark.parametrize(("name", "dark"), pairs(["lenet5", "blocks"], [False, True]))
 def test_axe_finds_nothing(name, dark, report, opened):
     page = opened(hosted(report(name), dark=dark))
     frames(page)
