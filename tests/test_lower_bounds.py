@@ -1,6 +1,8 @@
 """Figures that leave out an op are marked wherever they are shown, as what is left out can only make them larger."""
 
+import itertools
 import json
+import re
 import warnings
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +19,7 @@ from cnncost.evaluation import words
 from cnncost.evaluation.document import document as of_bench
 from cnncost.evaluation.join import join, predict
 from cnncost.functions import max_batch
+from cnncost.meter import Meter
 from cnncost.passes import memory
 from cnncost.passes.roofline import roofline
 from cnncost.pipeline import Pipelined
@@ -53,6 +56,13 @@ class Net(nn.Module):
 class Odd(nn.Module):
     def forward(self, x):
         return torch.ops.cnncost_test_lower_bounds.mystery(x)
+
+
+class Branch(Net):
+    """The op, which has no backward, beside the layer."""
+
+    def forward(self, x):
+        return self.known(x) + self.odd(x)
 
 
 class Integers(nn.Module):
@@ -160,6 +170,22 @@ def test_times_of_serving(case, tmp_path):
     assert ("MACs of a decode step = " in text) == ("macs" not in bounds)  # no law of a bound
     assert json.loads(to_json(document))["without_peak"] == (["int8"] if "product" in case else [])
     assert ("lower bounds: the device has no peak for products in int8" in text) == ("product" in case)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("model", "mark"), [(Branch(), "≥"), (nn.Linear(8, 8), "")], ids=["no rule", "all known"])
+def test_rates_of_a_meter(model, mark, training):
+    seconds = itertools.count()
+    meter = Meter(
+        model, "2x8", training=training and not mark, clock=lambda: float(next(seconds)), warmup=0, peak_flops=1e6
+    )
+    meter.step()
+    meter.step()
+    rates = meter.rates()
+    assert re.search(rf", {mark}\S+ GFLOP/s, MFU {mark}[\d.]+ %$", str(rates))
+    assert rates.log_dict("").get("lower_bound") == (1.0 if mark else None)
+    assert len(re.findall(r">≥[\d.]", meter._repr_html_())) == 2 * len(mark)
+    assert ("≥: a lower bound" in meter._repr_html_()) == bool(mark)
 
 
 def test_a_pipelines_rank(net):

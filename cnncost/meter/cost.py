@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Cost(NamedTuple):
-    """MACs and FLOPs of one step: forward, and in training backward too."""
+    """MACs and FLOPs of one step: forward, and in training backward too; whether ops without a rule are missing."""
 
     macs: int
     flops: int
+    lower_bound: bool = False
 
 
 class StepCosts:
@@ -91,7 +92,8 @@ class StepCosts:
         self.first = self.first or report
         if report.examples == 1:
             self._single.add(key)
-        return _training_cost(report) if self.training else Cost(report.totals.macs, report.totals.flops)
+        totals = report.totals
+        return _training_cost(report) if self.training else Cost(totals.macs, totals.flops, totals.lower_bound)
 
 
 def _report_of(model: nn.Module, inputs: Any, *, training: bool) -> Report:
@@ -104,4 +106,4 @@ def _training_cost(report: Report) -> Cost:
     totals = report.totals
     if totals.training_macs is None or totals.training_flops is None:
         raise CnncostError("Meter: the analysis has no figures for a training step")
-    return Cost(totals.training_macs, totals.training_flops)
+    return Cost(totals.training_macs, totals.training_flops, totals.training_lower_bound)

@@ -163,7 +163,11 @@ class Meter:
 
         rates = self._known_rates()
         values = {} if rates is None else rates.log_dict("")
-        rows = [(name.replace("_", " "), f"{n:,.0f}" if n >= 1000 else f"{n:.4g}") for name, n in values.items()]
+        marks = {} if rates is None else dict.fromkeys(("flops_per_second", "mfu"), rates.mark)
+        rows = [
+            (name.replace("_", " "), marks.get(name, "") + (f"{n:,.0f}" if n >= 1000 else f"{n:.4g}"))
+            for name, n in values.items() if name != "lower_bound"
+        ]  # fmt: skip
         return table(self._headline(), ("", ""), rows)
 
     def _headline(self) -> str:
@@ -270,6 +274,7 @@ class Meter:
             macs=None if self.without_cost else sum(number * cost.macs for number, _, cost in steps),
             flops=None if self.without_cost else sum(number * cost.flops for number, _, cost in steps),
             peak_flops=self.peak_flops,
+            lower_bound=any(cost.lower_bound for _, _, cost in steps),
         )
 
     def _cost(self, step: _Step) -> tuple[int, Cost]:
