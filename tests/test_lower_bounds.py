@@ -30,7 +30,7 @@ from cnncost.render.text import to_text
 from cnncost.report.interactive.summary import summary
 from cnncost.report.prediction import Prediction, Training, estimate
 from cnncost.report.prediction_text import document as of_prediction
-from cnncost.report.prediction_text import explain
+from cnncost.report.prediction_text import explain, footer
 from cnncost.sources.resolve import resolve
 from tests.cli.calls import ran
 from tests.evaluation.test_join import bench, timing
@@ -242,6 +242,30 @@ def test_what_a_roofline_marks(model, device, told):
     found = to_text(of_prediction(Prediction(report, roofline(report.graph, device))), 120).splitlines()
     lines = [" ".join(line.rstrip("▏▎▍▌▋▊▉█").split()) for line in found]
     assert [line for line in told if line not in lines] == [], lines
+
+
+class OnTwo(nn.Module):
+    def __init__(self):
+        super().__init__()
+        with cnncost.placement():
+            self.first, self.second = nn.Linear(8, 8).to("cuda:0"), Odd()
+
+    def forward(self, x):
+        return self.second(self.first(x.to("cuda:0")).to("cuda:1"))
+
+
+@pytest.mark.parametrize(
+    ("links", "told"),
+    [
+        pytest.param({}, ["left out: 1 op without a rule",
+                          "left out: 1 copy over a link whose bandwidth no source states"], id="no link"),
+        pytest.param({"pcie": 1e9}, ["left out: 1 op without a rule"], id="a link"),
+    ],
+)  # fmt: skip
+def test_a_copy_over_an_unknown_link_is_no_op_without_a_rule(links, told):
+    report = cnncost.analyze(OnTwo(), "2x8")
+    found = Prediction(report, roofline(report.graph, replace(MEASURED, links=links)))
+    assert [line for line in footer(found) if line.startswith("left out")] == told
 
 
 @pytest.mark.parametrize(
