@@ -21,6 +21,7 @@ from cnncost.evaluation.join import join, predict
 from cnncost.functions import max_batch
 from cnncost.meter import Meter
 from cnncost.passes import memory
+from cnncost.passes.links import Topology
 from cnncost.passes.roofline import roofline
 from cnncost.pipeline import Pipelined
 from cnncost.plots.roofline import draw
@@ -28,7 +29,8 @@ from cnncost.render.document import Cell, Table
 from cnncost.render.json import to_json
 from cnncost.render.text import to_text
 from cnncost.report.interactive.summary import summary
-from cnncost.report.prediction import Prediction, Training, estimate
+from cnncost.report.link_text import sentences
+from cnncost.report.prediction import Links, Prediction, Training, estimate
 from cnncost.report.prediction_text import document as of_prediction
 from cnncost.report.prediction_text import explain, footer
 from cnncost.sources.resolve import resolve
@@ -242,6 +244,16 @@ def test_what_a_roofline_marks(model, device, told):
     found = to_text(of_prediction(Prediction(report, roofline(report.graph, device))), 120).splitlines()
     lines = [" ".join(line.rstrip("▏▎▍▌▋▊▉█").split()) for line in found]
     assert [line for line in told if line not in lines] == [], lines
+
+
+@pytest.mark.parametrize(("model", "mark"), [(Net(), "≥"), (Integers(), "≥"), (nn.Linear(8, 8), "")])
+def test_computing_and_sending_of_a_rank(model, mark):
+    report = cnncost.analyze(model, "2x8")
+    found = Prediction(report, roofline(report.graph, MEASURED), links=Links(Topology(), (), {}))
+    first, second, *_ = sentences(found)
+    seconds = cnncost.units.duration(found.roofline.total.seconds)
+    assert first.startswith(f"not overlapped: {mark}{seconds}: {mark}{seconds} of computing, ")
+    assert second.startswith(f"overlapped: {mark}{seconds}, ")
 
 
 class OnTwo(nn.Module):

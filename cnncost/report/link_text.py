@@ -51,7 +51,8 @@ def sentences(prediction: Prediction) -> Iterator[str]:
         return
     least = AT_LEAST if roofline.partial or not roofline.device.measured else ""
     yield (
-        f"not overlapped: {least}{units.duration(times.in_turn)}: {units.duration(times.computing)} of computing, "
+        f"not overlapped: {least}{units.duration(times.in_turn)}: "
+        f"{AT_LEAST if roofline.partial else ''}{units.duration(times.computing)} of computing, "
         f"which is the total above without collectives, and {units.duration(times.sending)} of sending"
     )
     yield f"overlapped: {least}{units.duration(times.overlapped)}, in each phase the longer of the two"
