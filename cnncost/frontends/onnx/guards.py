@@ -13,6 +13,11 @@ from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.tensor_types import TensorType
 
 T = TypeVar("T")
+_FOLDED: dict[str, dict[str, int]] = {
+    "Constant": {"value": 4, "value_int": 2, "value_ints": 7, "value_float": 1, "value_floats": 6}, "Size": {},
+    "Shape": {"start": 2, "end": 2},
+}  # fmt: skip
+"""By op that is evaluated before others are compared with their schemas: attributes with the numbers of their types."""
 
 
 def conform(interpreter: Interpretation, node: Any, domain: str, op: Op) -> None:
@@ -26,6 +31,18 @@ def conform(interpreter: Interpretation, node: Any, domain: str, op: Op) -> None
         raise SourceError(f"{interpreter.spec}: node {node.name or node.op_type}: {wrong}; the file is damaged")
     for note in notes:
         interpreter.builder.note(note)
+
+
+def conform_folded(interpreter: Interpretation, node: Any, op: Op) -> None:
+    """Compare a Constant, Shape or Size with its op's schema; common ones need none, as building it takes a while.
+
+    Raises:
+        SourceError: as `conform` does.
+    """
+    common = _FOLDED.get(node.op_type)
+    if common is None or (len(node.output) == 1 and all(common.get(a.name) == a.type for a in node.attribute)):
+        return
+    conform(interpreter, node, "", op)
 
 
 def attempt(interpreter: Interpretation, node: Any, rule: Callable[..., T], *args: Any) -> T | None:

@@ -18,7 +18,7 @@ from cnncost.frontends.onnx.constants import shape_constant
 from cnncost.frontends.onnx.contradictions import contradiction, input_contradiction
 from cnncost.frontends.onnx.fast_types import RULES, fast_type
 from cnncost.frontends.onnx.folding import EIGHT_BITS, fold_op
-from cnncost.frontends.onnx.guards import attempt, conform, has_shape_rule, is_complete, typed
+from cnncost.frontends.onnx.guards import attempt, conform, conform_folded, has_shape_rule, is_complete, typed
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import can_defer
@@ -83,17 +83,14 @@ class Interpreter:
             op = Op(node.op_type, self.inference.opsets.get(domain, 1), attributes, inputs, [])
             folded = self._folded(node, domain, op)
             outputs = self._record(node, domain, op, names, outer, signature) if folded is None else folded
-        for name, tensor in zip(node.output, outputs, strict=False):
-            if name:
-                names[name] = tensor
-        for name in node.output[len(outputs) :]:
-            if name:
-                names[name] = Tensor(None)
+        missing = [Tensor(None)] * (len(node.output) - len(outputs))
+        names |= {name: tensor for name, tensor in zip(node.output, [*outputs, *missing], strict=False) if name}
 
     def _folded(self, node: Any, domain: str, op: Op) -> list[Tensor] | None:
         """Return the outputs of an op that becomes no node (Constant, Shape, Size, ops on constants, …); else None."""
         if domain:
             return None
+        conform_folded(self, node, op)
         if node.op_type == "Constant":
             return [self._constant_node(node, op)]
         if node.op_type == "Identity" and op.inputs and op.inputs[0] is not None and op.inputs[0].value is None:

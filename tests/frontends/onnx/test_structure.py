@@ -10,6 +10,7 @@ from cnncost.errors import SourceError
 FLAG = helper.make_tensor("on", TensorProto.BOOL, [], [1])
 FOUR = numpy_helper.from_array(np.array(4), "four")
 X = ("x", 3, 5)
+SCALAR = helper.make_tensor_value_info("x", TensorProto.FLOAT, [])
 
 
 def flag(name):
@@ -77,6 +78,16 @@ CASES = [
                  id="no such axis"),
     pytest.param(scanning(num_scan_inputs=1, scan_input_directions=[0, 1]), "has 2 entries for 1 inputs",
                  id="directions"),
+    pytest.param(model([node("Constant", "", "", value_int=3), node("Relu", "x", "y")], [X]),
+                 "Constant: it has no outputs", id="a constant without outputs"),
+    pytest.param(model([node("Cast", "x", "", to=1), node("Relu", "x", "y")], [X]), "Cast: it has no outputs",
+                 id="an op without outputs"),
+    pytest.param(model([node("Shape", "x", "y", start=1.0)], [X]), "start is a number, expected an integer",
+                 id="where a shape starts"),
+    pytest.param(model([node("Constant", "", "y", value_ints=["a"])], [X]),
+                 "value_ints is a list of texts, expected a list of integers", id="a constant of texts"),
+    pytest.param(model([node("Einsum", "x", "y", equation=b"\xff")], [SCALAR]), r"the equation is '\\xff'",
+                 id="an equation of no letters"),
     pytest.param(scanned_together(7, 6), "equal length, they have 7 and 6 positions", id="positions to scan"),
     pytest.param(model([node("Conv", "x w", "y", strides=[2.0, 2.0])], [("x", 1, 3, 5, 5)],
                        stored=[weight("w", 4, 3, 3, 3)]), "strides is a list of numbers, expected a list of integers",
