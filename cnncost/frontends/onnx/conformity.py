@@ -63,7 +63,7 @@ def wrong_parts(node: Any) -> str:
     """Describe the first of these faults; empty if there is none.
 
     They are a node without outputs and, because onnx would crash or never end, a Split whose number of outputs
-    contradicts an attribute, and an Einsum whose equation is not one.
+    contradicts an attribute, an Einsum whose equation is not one, and a GatherND of batch axes below zero.
     """
     if not node.output:
         return "it has no outputs"
@@ -71,6 +71,8 @@ def wrong_parts(node: Any) -> str:
         equation = next((a.s for a in node.attribute if a.name == "equation"), b"")
         if not _EQUATION.fullmatch(equation.replace(b" ", b"")):
             return f"the equation is {equation.decode(errors='backslashreplace')!r}, expected one such as 'ij,jk->ik'"
+    if node.op_type == "GatherND" and (wrong := [a.i for a in node.attribute if a.name == "batch_dims" and a.i < 0]):
+        return f"batch_dims is {wrong[0]}"
     if node.op_type != "Split":
         return ""
     wanted = [a.i for a in node.attribute if a.name == "num_outputs"]
