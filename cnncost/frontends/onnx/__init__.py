@@ -8,11 +8,12 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.bindings import bind_inputs, dims_of, open_axes
+from cnncost.frontends.onnx.guards import note_sparse
 from cnncost.frontends.onnx.interpreter import Interpreter
 from cnncost.frontends.onnx.lowering.registry import Tensor
 from cnncost.frontends.onnx.reader import import_onnx, opsets, read
 from cnncost.frontends.onnx.structure import check_names
-from cnncost.frontends.onnx.tensors import PACKED, number, type_of
+from cnncost.frontends.onnx.tensors import PACKED, initializers, number, type_of
 from cnncost.graph import Graph
 from cnncost.shapes import TensorText
 from cnncost.tensor_types import TensorType
@@ -36,7 +37,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         SourceError: the file is damaged: its graph is out of order or has a cycle, for example.
     """
     graph = model.graph
-    stored = [proto.name for proto in graph.initializer]
+    stored = [proto.name for proto in initializers(graph)]
     check_names(spec, [each.name for each in graph.input], stored, graph.node)
     declared = input_types(model)
     types, given_values = bind_inputs(declared, inputs, sizes or {})
@@ -63,16 +64,14 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
             interpreter.builder.note(f"{name} is given as {given_values[name]}: the figures hold for this value")
             names[name] = names[name]._replace(constant=number(given_values[name], kind))
     same = _same_data(graph.initializer)
-    for proto in graph.initializer:
+    for proto in initializers(graph):
         first = same.get(proto.name)
         names[proto.name] = interpreter.stored(proto.name, proto) if first is None else names[first]
-    for sparse in graph.sparse_initializer:
-        interpreter.builder.note(f"{sparse.values.name} is sparse: its parameters are not counted")
-        names[sparse.values.name] = Tensor(None)
+    note_sparse(interpreter, graph.sparse_initializer)
     interpreter.declared_types = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     interpreter.run(graph.node, names)
     outputs = _outputs(spec, interpreter, graph, names)
-    interpreter.register_unused(proto for proto in graph.initializer if proto.name not in same)
+    interpreter.register_unused(proto for proto in initializers(graph) if proto.name not in same)
     if interpreter.inference.packed:
         interpreter.builder.note("elements of less than a byte are counted as one byte each")
     _note_unshaped(interpreter)
@@ -108,7 +107,7 @@ def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], default_sizes: 
 
 def input_types(model: Any) -> dict[str, Any]:
     """Return the TypeProtos of the inputs by name, without initializers, which older files also list as inputs."""
-    stored = {proto.name for proto in model.graph.initializer}
+    stored = {proto.name for proto in initializers(model.graph)}
     return {value.name: value.type for value in model.graph.input if value.name not in stored}
 
 

@@ -6,6 +6,7 @@ them. Here, such a file is analyzed, with a note.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ _CHECKED = frozenset({
     "uint64", "bool",
 })  # fmt: skip
 
+_TERM = rb"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+_EQUATION = re.compile(rb"%b(,%b)*(->%b)?" % (_TERM, _TERM, _TERM))
+"""An Einsum's equation without its spaces."""
 
 MISFITS = (AssertionError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError)
 """Exceptions that rules raise on nodes whose inputs or attributes are missing, or not those that the op allows."""
@@ -56,7 +60,19 @@ def wrong_attribute(schema: Any, node: Any) -> str:
 
 
 def wrong_parts(node: Any) -> str:
-    """Describe a Split whose number of outputs contradicts an attribute, which would crash onnx; empty otherwise."""
+    """Describe the first of these faults; empty if there is none.
+
+    They are a node without outputs and, because onnx would crash or never end, a Split whose number of outputs
+    contradicts an attribute, an Einsum whose equation is not one, and a GatherND of batch axes below zero.
+    """
+    if not node.output:
+        return "it has no outputs"
+    if node.op_type == "Einsum":
+        equation = next((a.s for a in node.attribute if a.name == "equation"), b"")
+        if not _EQUATION.fullmatch(equation.replace(b" ", b"")):
+            return f"the equation is {equation.decode(errors='backslashreplace')!r}, expected one such as 'ij,jk->ik'"
+    if node.op_type == "GatherND" and (wrong := [a.i for a in node.attribute if a.name == "batch_dims" and a.i < 0]):
+        return f"batch_dims is {wrong[0]}"
     if node.op_type != "Split":
         return ""
     wanted = [a.i for a in node.attribute if a.name == "num_outputs"]

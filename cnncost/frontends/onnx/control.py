@@ -10,10 +10,11 @@ import numpy as np
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Path, Weight
 from cnncost.frontends.onnx.folding import EIGHT_BITS
+from cnncost.frontends.onnx.guards import note_sparse
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.frontends.onnx.structure import invalid_scan, subgraph_of
-from cnncost.frontends.onnx.tensors import declared
+from cnncost.frontends.onnx.tensors import declared, dense, initializers
 from cnncost.frontends.onnx.trips import MAX_NODES, trip_count
 
 OPS = frozenset({"If", "Loop", "Scan"})
@@ -81,11 +82,12 @@ def register_skipped_weights(interpreter: Interpretation, op: Op, call: int) -> 
 def _stored_tensors(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
     """Yield the initializers and Constant tensors of a graph and its subgraphs, each with a unique name."""
     place = f"{place}{','.join(output.name for output in graph.output)}/"
-    yield from ((f"{place}{proto.name}", proto) for proto in graph.initializer)
+    yield from ((f"{place}{proto.name}", proto) for proto in initializers(graph))
     for node in graph.node:
         for attribute in node.attribute:
-            if node.op_type == "Constant" and attribute.name == "value":
-                yield f"{place}{node.output[0]}", attribute.t
+            if node.op_type == "Constant" and attribute.name in {"value", "sparse_value"}:
+                sparse = attribute.name == "sparse_value"
+                yield f"{place}{','.join(node.output)}", dense(attribute.sparse_tensor) if sparse else attribute.t
             for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
                 yield from _stored_tensors(inner, place)
 
@@ -108,10 +110,11 @@ def run_subgraph(
     interpreter.repetitions *= count
     interpreter.prefix = f"{outside}{place}/{','.join(output.name for output in graph.output)}/"
     try:
-        for proto in graph.initializer:
+        note_sparse(interpreter, graph.sparse_initializer)
+        for proto in initializers(graph):
             inner[proto.name] = interpreter.stored(proto.name, proto, f"{interpreter.prefix}{proto.name}")
         interpreter.run(graph.node, inner, path)
-        interpreter.register_unused(graph.initializer, interpreter.prefix, interpreter.builder.call(path))
+        interpreter.register_unused(initializers(graph), interpreter.prefix, interpreter.builder.call(path))
     finally:
         interpreter.prefix, interpreter.declared_types = outside, declared_outside
         interpreter.repetitions //= count

@@ -59,6 +59,8 @@ def _is_ordinary(op: Op, kinds: list[TensorType]) -> bool:
             return False
         if name in _INTEGERS and type(value) is not int:
             return False
+        if name == "value" and value is not None and not hasattr(value, "dtype"):
+            return False
     if op.type == "Gather" and kinds[-1].dtype not in {"int32", "int64"}:
         return False
     return op.type in _NUMERIC or kinds[0].floating

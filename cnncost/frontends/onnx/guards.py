@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Path
 from cnncost.frontends.onnx.conformity import MISFITS
+from cnncost.frontends.onnx.functions import tensor_of_floats
 from cnncost.frontends.onnx.lowering.registry import Op, Outputs, Ref, Tensor
 from cnncost.frontends.onnx.protocols import Interpretation
+from cnncost.frontends.onnx.tensors import dense
 from cnncost.tensor_types import TensorType
 
 T = TypeVar("T")
+_FOLDED: dict[str, dict[str, int]] = {
+    "Constant": {"value": 4, "value_int": 2, "value_ints": 7, "value_float": 1, "value_floats": 6,
+                 "sparse_value": 11}, "Size": {},
+    "Shape": {"start": 2, "end": 2},
+}  # fmt: skip
+"""By op that is evaluated before others are compared with their schemas: attributes with the numbers of their types."""
 
 
 def conform(interpreter: Interpretation, node: Any, domain: str, op: Op) -> None:
@@ -26,6 +34,40 @@ def conform(interpreter: Interpretation, node: Any, domain: str, op: Op) -> None
         raise SourceError(f"{interpreter.spec}: node {node.name or node.op_type}: {wrong}; the file is damaged")
     for note in notes:
         interpreter.builder.note(note)
+
+
+def conform_folded(interpreter: Interpretation, node: Any, op: Op) -> None:
+    """Compare a Constant, Shape or Size with its op's schema; common ones need none, as building it takes a while.
+
+    Raises:
+        SourceError: as `conform` does.
+    """
+    common = _FOLDED.get(node.op_type)
+    if common is None or (len(node.output) == 1 and all(common.get(a.name) == a.type for a in node.attribute)):
+        return
+    conform(interpreter, node, "", op)
+
+
+def constant_tensor(interpreter: Interpretation, node: Any) -> Any:
+    """Return a Constant's tensor, sparse tensor or list of floats as a TensorProto; None if it has another value."""
+    proto = None
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            proto = attribute.t
+        elif attribute.name == "sparse_value":
+            note_sparse(interpreter, [attribute.sparse_tensor])
+            proto = dense(attribute.sparse_tensor)
+        elif attribute.name == "value_floats":
+            proto = tensor_of_floats(interpreter.onnx, attribute)
+    return proto
+
+
+def note_sparse(interpreter: Interpretation, tensors: Iterable[Any]) -> None:
+    """Note how sparse tensors are counted."""
+    for each in tensors:
+        interpreter.builder.note(
+            f"{each.values.name or 'a constant'} is sparse: it is counted in full, as runtimes read it"
+        )
 
 
 def attempt(interpreter: Interpretation, node: Any, rule: Callable[..., T], *args: Any) -> T | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cnncost.errors import SourceError
-from cnncost.frontends.onnx import control, functions, sequences
+from cnncost.frontends.onnx import control, functions, guards, sequences
 from cnncost.frontends.onnx.attributes import attribute_of
 from cnncost.frontends.onnx.builder import Builder, Path, Weight
 from cnncost.frontends.onnx.constants import shape_constant
@@ -83,39 +83,35 @@ class Interpreter:
             op = Op(node.op_type, self.inference.opsets.get(domain, 1), attributes, inputs, [])
             folded = self._folded(node, domain, op)
             outputs = self._record(node, domain, op, names, outer, signature) if folded is None else folded
-        for name, tensor in zip(node.output, outputs, strict=False):
-            if name:
-                names[name] = tensor
-        for name in node.output[len(outputs) :]:
-            if name:
-                names[name] = Tensor(None)
+        missing = [Tensor(None)] * (len(node.output) - len(outputs))
+        names |= {name: tensor for name, tensor in zip(node.output, [*outputs, *missing], strict=False) if name}
 
     def _folded(self, node: Any, domain: str, op: Op) -> list[Tensor] | None:
         """Return the outputs of an op that becomes no node (Constant, Shape, Size, ops on constants, …); else None."""
         if domain:
             return None
+        guards.conform_folded(self, node, op)
         if node.op_type == "Constant":
             return [self._constant_node(node, op)]
         if node.op_type == "Identity" and op.inputs and op.inputs[0] is not None and op.inputs[0].value is None:
             return [op.inputs[0]] if op.inputs[0].type is not None or op.inputs[0].parts is not None else None
         if node.op_type in _SHAPE_OPS and op.inputs and op.inputs[0] is not None and op.inputs[0].type is not None:
-            return [self.constant(shape_constant(node.op_type, op.attributes, op.inputs[0].type))]
+            found = attempt(self, node, shape_constant, node.op_type, op.attributes, op.inputs[0].type)
+            return None if found is None else [self.constant(found)]
         if control.has_subgraphs(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
             return None
-        found = fold_op(op, len(node.output))
-        if found is None:
+        folded = fold_op(op, len(node.output))
+        if folded is None:
             return None
-        self._settings.update(found.settings)
-        return found.outputs
+        self._settings.update(folded.settings)
+        return folded.outputs
 
     def _constant_node(self, node: Any, op: Op) -> Tensor:
         name = node.output[0]
         for key, dtype in (("value_int", "int64"), ("value_ints", "int64"), ("value_float", "float32")):
             if key in op.attributes:
                 return self.constant(np.asarray(op.attributes[key], dtype))
-        proto = next((a.t for a in node.attribute if a.name == "value"), None)
-        for given in (a for a in node.attribute if a.name == "value_floats"):
-            proto = functions.tensor_of_floats(self.onnx, given)
+        proto = guards.constant_tensor(self, node)
         if proto is None:
             return Tensor(None)
         tensor = self.stored(name, proto, functions.place_of(proto) or f"{self.prefix}{name}")

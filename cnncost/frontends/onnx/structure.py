@@ -7,6 +7,7 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.lowering.registry import Op
+from cnncost.frontends.onnx.tensors import initializers
 
 
 def check_names(where: str, inputs: Iterable[str], stored: Iterable[str], nodes: Iterable[Any]) -> None:
@@ -50,7 +51,7 @@ def subgraph_of(spec: str, node: Any, op: Op, name: str, needed_inputs: int, min
             f"{where}: expected a {name} of {needed_inputs} inputs and {min_outputs} or more outputs, it has "
             f"{len(graph.input)} and {len(graph.output)}; the file is damaged"
         )
-    stored = [proto.name for proto in graph.initializer]
+    stored = [proto.name for proto in initializers(graph)]
     check_names(f"{where}, {name}", [value.name for value in graph.input], stored, graph.node)
     return graph
 

@@ -61,9 +61,11 @@ def type_of(proto: Any) -> TensorType | None:
 
 
 def value_of(proto: Any) -> Constant | None:
-    """Return the values of a small tensor; None if it is large, external, packed, not numeric or of wrong length."""
+    """Return the values of a small tensor; None if it is large, external, packed, not numeric or of a wrong size."""
     size = prod(proto.dims)
     if not 0 <= size <= LARGEST_CONSTANT or proto.data_location == 1 or proto.data_type not in DTYPES:
+        return None
+    if min(proto.dims, default=0) < 0:
         return None
     if (known := _RAW_TYPES.get(proto.data_type)) is not None and not proto.HasField("segment"):
         dtype, numbers = known
@@ -78,6 +80,19 @@ def value_of(proto: Any) -> Constant | None:
         return np.asarray(numpy_helper.to_array(proto))
     except (ValueError, TypeError):  # the data's length differs from the declared one
         return None
+
+
+def initializers(graph: Any) -> list[Any]:
+    """Return the initializers of a graph as TensorProtos; sparse ones are dense, as runtimes read them."""
+    return [*graph.initializer, *map(dense, graph.sparse_initializer)]
+
+
+def dense(sparse: Any) -> Any:
+    """Return the header of the dense TensorProto that a SparseTensorProto stands for: its values are not read."""
+    values = sparse.values
+    return type(values)(
+        name=values.name, data_type=values.data_type, dims=sparse.dims, data_location=values.EXTERNAL
+    )  # fmt: skip
 
 
 def is_zeros(proto: Any, value: Constant | None) -> bool:

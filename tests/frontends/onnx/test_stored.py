@@ -155,6 +155,46 @@ def test_masks_of_bytes_are_no_parameters(tmp_path):
     assert analyzed(tmp_path, model(nodes, [("x", 80, 80)], stored=[mask, low])).totals.params == 0
 
 
+def sparse(name, *shape):
+    """A sparse matrix with two elements."""
+    elements, places = helper.make_tensor(name, TensorProto.FLOAT, [2], [1, 2]), numpy_helper.from_array(np.arange(2))
+    return helper.make_sparse_tensor(elements, places, shape)
+
+
+def with_sparse(graph, *tensors):
+    graph.sparse_initializer.extend(tensors)
+    return graph
+
+
+PRODUCT = node("MatMul", "x s", "y")
+BRANCH = with_sparse(helper.make_graph([PRODUCT], "g", [], [value("y", 3, 8)]), sparse("s", 5, 8))
+CONDITION = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+ON = helper.make_tensor("on", TensorProto.BOOL, [], [1])
+
+
+@pytest.mark.parametrize(
+    ("proto", "params", "macs"),
+    [
+        pytest.param(model([PRODUCT], [("x", 3, 5)]), 40, 120, id="an initializer"),
+        pytest.param(model([node("Relu", "x", "y")], [("x", 3, 5)]), 40, 0, id="one that no op reads"),
+        pytest.param(model([node("Constant", "", "k", sparse_value=sparse("v", 5, 8)), node("MatMul", "x k", "y")],
+                           [("x", 3, 5)]), 80, 120, id="a constant besides"),
+        pytest.param(model([node("If", "on", "y", then_branch=BRANCH, else_branch=BRANCH)], [("x", 3, 5)], stored=[ON]),
+                     80, 120, id="one of a branch besides"),
+        pytest.param(model([node("If", "c", "y", then_branch=BRANCH, else_branch=BRANCH)], [("x", 3, 5), CONDITION]),
+                     120, 0, id="one of each branch that may run"),
+    ],
+)  # fmt: skip
+def test_sparse_weights_count_in_full(tmp_path, proto, params, macs):
+    """ONNX Runtime reads them as dense tensors; each model also has one of 5×8."""
+    outer = "s" if any("s" in node.input for node in proto.graph.node) else "other"
+    with_sparse(proto.graph, sparse(outer, 5, 8))
+    report = analyzed(tmp_path, proto)
+    assert (report.totals.params, report.totals.macs) == (params, macs)
+    assert report.totals.param_bytes == 4 * params
+    assert any(f"{outer} is sparse: it is counted in full" in note for note in report.notes)
+
+
 def test_floats_in_an_attribute(tmp_path):
     """A bias of four in `value_floats`."""
     bias = helper.make_node("Constant", [], ["b"], value_floats=[1.0, 2.0, 3.0, 4.0])

@@ -10,6 +10,9 @@ from cnncost.errors import SourceError
 FLAG = helper.make_tensor("on", TensorProto.BOOL, [], [1])
 FOUR = numpy_helper.from_array(np.array(4), "four")
 X = ("x", 3, 5)
+SCALAR = helper.make_tensor_value_info("x", TensorProto.FLOAT, [])
+
+CONDITION = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
 
 
 def flag(name):
@@ -77,6 +80,20 @@ CASES = [
                  id="no such axis"),
     pytest.param(scanning(num_scan_inputs=1, scan_input_directions=[0, 1]), "has 2 entries for 1 inputs",
                  id="directions"),
+    pytest.param(model([node("Constant", "", "", value_int=3), node("Relu", "x", "y")], [X]),
+                 "Constant: it has no outputs", id="a constant without outputs"),
+    pytest.param(model([node("Cast", "x", "", to=1), node("Relu", "x", "y")], [X]), "Cast: it has no outputs",
+                 id="an op without outputs"),
+    pytest.param(model([node("Shape", "x", "y", start=1.0)], [X]), "start is a number, expected an integer",
+                 id="where a shape starts"),
+    pytest.param(model([node("ConstantOfShape", "four", "y", value=[1.0])], [X], stored=[ints("four", 4)]),
+                 "value is a list of numbers, expected a tensor", id="what a shape is filled with"),
+    pytest.param(model([node("Constant", "", "y", value_ints=["a"])], [X]),
+                 "value_ints is a list of texts, expected a list of integers", id="a constant of texts"),
+    pytest.param(model([node("Einsum", "x", "y", equation=b"\xff")], [SCALAR]), r"the equation is '\\xff'",
+                 id="an equation of no letters"),
+    pytest.param(model([node("GatherND", "x i", "y", batch_dims=-7)], [X], stored=[ints("i", 1)]), "batch_dims is -7",
+                 id="batch axes below zero"),
     pytest.param(scanned_together(7, 6), "equal length, they have 7 and 6 positions", id="positions to scan"),
     pytest.param(model([node("Conv", "x w", "y", strides=[2.0, 2.0])], [("x", 1, 3, 5, 5)],
                        stored=[weight("w", 4, 3, 3, 3)]), "strides is a list of numbers, expected a list of integers",
@@ -277,3 +294,26 @@ def test_frequencies_of_a_spectrum(tmp_path):
         op = helper.make_node("STFT", names, ["y"], **attributes)
         report = analyzed(tmp_path, model([op], [("x", 2, 64, 1)], stored=stored))
         assert report.graph.values[report.graph.outputs[0]].shape == shape
+
+
+def test_a_branch_with_a_constant_without_outputs(tmp_path):
+    """The branch is not followed, as its condition is unknown; the file stores the constant's weights all the same."""
+    constant = node("Constant", "", "", value=weight("w", 5, 7))
+    branch = helper.make_graph([constant, node("Relu", "x", "z")], "g", [], [value("z", 3, 5)])
+    proto = model([node("If", "c", "y", then_branch=branch, else_branch=branch)], [X, CONDITION])
+    report = analyzed(tmp_path, proto)
+    assert (report.unknown, report.totals.params) == ({"onnx.If": 1}, 2 * 5 * 7)
+
+
+@pytest.mark.parametrize("dims", [(-1,), (1, -1, -1)], ids=["one", "two"])
+def test_a_tensor_attribute_with_sizes_below_zero(tmp_path, dims):
+    fill = weight("v", 1)
+    fill.dims[:] = dims
+    report = analyzed(tmp_path, model([node("ConstantOfShape", "s", "y", value=fill)], [], stored=[ints("s", 4)]))
+    assert report.totals.macs == 0
+
+
+def test_a_shape_that_ends_at_a_number_that_is_not_whole(tmp_path):
+    """Before opset 15, Shape has no such attribute: a note says so, and its result is not known."""
+    proto = model([node("Shape", "x", "s", end=1.5), node("Expand", "x s", "y")], [X], opset=13)
+    assert any("no attribute end" in note for note in analyzed(tmp_path, proto).notes)
