@@ -156,3 +156,53 @@ def test_an_analysis_after_a_refused_one_is_not_refused():
         with pytest.raises(DataDependentError):
             cnncost.analyze(model, (2, 8))
         assert cnncost.analyze(model, (3, 8)).totals.macs == 3 * 64
+
+
+def positive(x):
+    """Whether it is, or None if that is not known."""
+    try:
+        return bool(x.sum() > 0)
+    except Exception:  # noqa: BLE001  # as above
+        return None
+
+
+class Gate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2 if positive(ctx.saved_tensors[0]) is not None else grad @ grad.T @ grad
+
+
+class Gated(nn.Linear):
+    def forward(self, x):
+        return Gate.apply(super().forward(x))
+
+
+class Descent(torch.optim.Optimizer):
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
+    @torch.no_grad()
+    def step(self):
+        for p in self.param_groups[0]["params"]:
+            p.sub_(p.grad if positive(p.grad) is not None or p.dim() != 2 else p.grad @ p.T @ p)
+
+
+STEPS = {
+    "in the loss": (nn.Linear, {"loss": lambda out: out.sum() if positive(out) is not None else (out @ out.T).sum()}),
+    "in backward": (Gated, {}),
+    "in the optimizer": (nn.Linear, {"optimizer": Descent}),
+}
+
+
+@pytest.mark.parametrize(("layer", "how"), STEPS.values(), ids=STEPS)
+def test_a_read_that_a_training_step_catches_is_one_all_the_same(layer, how):
+    with pytest.raises(CnncostError, match=r"reads the values.*trace='real'"):
+        cnncost.analyze(layer(8, 8), (2, 8), training=True, **how)
+    report = cnncost.analyze(layer(8, 8), torch.ones(2, 8), training=True, trace="real", **how)
+    assert [row.macs for row in report.phases][:2] == [128, 128]
+    assert sum(row.macs for row in report.phases) == 256

@@ -272,6 +272,7 @@ class _Run:
                 if step is not None and loss is not None:
                     recorder.raise_if_refused()  # in the loss
                     step.run(loss)
+                    recorder.raise_if_refused()  # in backward or in the optimizer
         except (Exception, SystemExit) as error:
             if isinstance(error, InputError):
                 raise
