@@ -267,8 +267,19 @@ def test_copies_of_views_are_free_and_move_what_they_copy(analyze, function, mov
     assert cost_of(last.spec).written == (4 * moved if moved is not None else 2 * 4 * 60)
 
 
-def test_creating_an_empty_tensor_is_free(analyze):
-    assert analyze(lambda x: torch.empty_permuted((2, 3), (1, 0)) * 0 + x, (2, 3)).totals.flops == 2 * 6
+CREATED = {  # and the FLOPs of using them
+    "empty": (lambda x: torch.empty_permuted((4, 4), (1, 0)) * 0 + x, 2 * 16),
+    "indices of a lower triangle": (lambda x: x[tuple(torch.tril_indices(4, 4, -1))], 0),
+    "indices of an upper triangle": (lambda x: x[tuple(torch.triu_indices(4, 4, device=x.device))], 0),
+    "frequencies": (lambda x: torch.fft.fftfreq(4) * x, 16),
+    "frequencies of real signals": (lambda x: x[:, :3] + torch.fft.rfftfreq(4, 0.5), 12),
+}
+
+
+@pytest.mark.parametrize(("function", "flops"), CREATED.values(), ids=CREATED)
+def test_creating_a_tensor_is_free(analyze, function, flops):
+    report = analyze(function, (4, 4))
+    assert (report.totals.macs, report.totals.flops, report.unknown) == (0, flops, {})
 
 
 def test_masked_index_and_put(analyze):

@@ -327,13 +327,8 @@ class Appearance:
 
     # ---- values
 
-    def _read(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """A copy of the values that a tensor represents, if known; else None."""
-        return self._recorder.read(tensor) if self.is_ours() else None
-
     def _numpy(self, tensor: torch.Tensor, *, force: bool = False) -> Any:
-        values = self._read(tensor)
-        return TensorBase.numpy(tensor if values is None else values, force=force)
+        return TensorBase.numpy(self._readable(tensor, "numpy"), force=force)
 
     def _format(self, tensor: torch.Tensor, spec: str) -> str:
         if spec and tensor.dim() == 0 and is_meta(tensor) and self.is_ours():
@@ -341,9 +336,14 @@ class Appearance:
         return str(_FORMAT(tensor, spec))
 
     def _tolist(self, tensor: torch.Tensor) -> Any:
-        if (values := self._read(tensor)) is None and is_meta(tensor) and tensor.numel():
-            raise RuntimeError("tolist() of a tensor with unallocated storage")  # torch would crash if it has an offset
-        return TensorBase.tolist(tensor if values is None else values)
+        return TensorBase.tolist(self._readable(tensor, "tolist"))  # torch would crash if it has no data, but an offset
+
+    def _readable(self, tensor: torch.Tensor, method: str) -> torch.Tensor:
+        """Return a copy of the values that a tensor represents, or the tensor itself if it has data or no elements."""
+        values = self._recorder.read(tensor) if self.is_ours() else None
+        if values is None and is_meta(tensor) and tensor.numel():
+            raise self._recorder.refuse(RuntimeError(f"{method}() of a tensor with unallocated storage"))
+        return tensor if values is None else values
 
 
 def _is_on(appearance: Appearance, kind: str) -> property:

@@ -16,18 +16,13 @@ from cnncost.errors import CnncostError, DataDependentError, ForwardError, Input
 from cnncost.frontends.torch.compat.modules import Convolution, Norm
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker
+from cnncost.frontends.torch.refusals import lacking_kernel, message_of, reads_values
 from cnncost.near import suggestion
 
-_VALUES_NEEDED = re.compile(
-    r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta"
-    r"|reads the values|depends on|to be on cpu, but it's on meta",
-    re.IGNORECASE,
-)
-_NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
 _LISTED_BACKENDS = "only available for these backends"
 """Begins the list of all backends in torch's message on an op that a backend lacks."""
-"""Patterns of messages: values of a tensor are needed; an op has no meta kernel; an op takes functions."""
+"""Pattern of messages: an op takes functions."""
 _READS_SUFFIX = " reads the values of a tensor"
 """Suffix of `running`'s message for an op that reads values; the op's name comes before it."""
 ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, or in Python analyze(…, trace='real')"
@@ -36,11 +31,6 @@ _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 _STANDARD = str(Path(traceback.__file__).parent)
 """Folders of this front end, of torch and of the standard library."""
-
-
-def reads_values(error: BaseException) -> bool:
-    """True if an error means that the values of a tensor without data were needed."""
-    return isinstance(error, DataDependentError) or bool(_VALUES_NEEDED.search(_message(error)))
 
 
 def without_advice(message: str) -> str:
@@ -64,7 +54,7 @@ def explain_failure(
     place = f"{path or 'the model'} ({type(module).__name__})" if module is not None else "the model"
     line = _user_line(error)
     at = f" at {line}" if line else ""
-    text, message = _first_line(error), _message(error)
+    text, message = _first_line(error), message_of(error)
     if known := _known_cause(error, path, place, at, args, on_values):
         return known
     input_shapes = ", ".join(filter(None, (_shapes(inputs.args), _shapes_by_name(inputs.kwargs))))
@@ -97,7 +87,7 @@ def _known_cause(
 
     None for other causes.
     """
-    text, message = _first_line(error), _message(error)
+    text, message = _first_line(error), message_of(error)
     if isinstance(error, RuleError):
         return RuleError(f"{place}: {text}")
     if isinstance(error, RecursionError):
@@ -117,9 +107,9 @@ def _known_cause(
             "expected a padded tensor, a packed sequence, or a nested one with layout=torch.jagged",
             path,
         )
-    kernel = None if on_values else _NO_KERNEL.search(message)
+    kernel = "" if on_values else lacking_kernel(error)
     if kernel:
-        return NoShapeError(_without_kernel(f"{place}{at}", kernel[0]), path)
+        return NoShapeError(_without_kernel(f"{place}{at}", kernel), path)
     if not on_values and reads_values(error):
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text.removesuffix(_READS_SUFFIX)}), "
@@ -203,16 +193,9 @@ _REMEDIES = (
 """Parts of torch's messages, and the advice for each."""
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  # `str` of a user's exception may raise
-        return ""
-
-
 def _first_line(error: BaseException) -> str:
     """Return the first line of an error's message, shortened to 300 characters."""
-    lines = _message(error).strip().splitlines()
+    lines = message_of(error).strip().splitlines()
     text = lines[0] if lines else "no message"
     return text if len(text) <= 300 else text[:297] + "..."
 

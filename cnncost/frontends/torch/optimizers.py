@@ -15,8 +15,9 @@ from cnncost.errors import CnncostError, InputError
 from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.distributed import is_split, split_like
 from cnncost.frontends.torch.compat.optimizers import has_step_hooks
-from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
+from cnncost.frontends.torch.diagnose import ON_VALUES
 from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.refusals import reads_values
 from cnncost.frontends.torch.running import meta_like
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.warming import check_independent, separate_table, values_of

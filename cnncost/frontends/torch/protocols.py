@@ -70,6 +70,9 @@ class Recording(Protocol):
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return a copy of a meta tensor's values; None if they are unknown."""
 
+    def refuse(self, error: Exception) -> Exception:
+        """Note an error that forward gets only because tensors have no data; return it."""
+
     def makes_values(self, on: bool) -> None:
         """Set whether tensors that code creates on the CPU get data there, instead of being created on meta."""
 

@@ -28,6 +28,7 @@ from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload, overload
+from cnncost.frontends.torch.refusals import is_only_without_data
 from cnncost.frontends.torch.restated import restated
 from cnncost.frontends.torch.results import ResultRecorder, of_noise
 from cnncost.frontends.torch.running import meta_like, replace_tensors, stays_whole
@@ -138,8 +139,17 @@ class Recorder(ResultRecorder):
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, operands: TensorArgs) -> Any:
         """Record an op without a memo entry, and store an entry under `key` unless that is None (not memoizable)."""
-        if is_higher_order(func):
-            return run_higher_order(self, func, args, kwargs)
+        try:
+            if is_higher_order(func):
+                return run_higher_order(self, func, args, kwargs)
+            return self._run_first(func, args, kwargs, key, operands)
+        except Exception as error:
+            name = None if is_higher_order(func) else func.name()
+            if is_only_without_data(error, name, self.device_type(operands[0][0]) if operands else "cpu"):
+                self.refuse(error)
+            raise
+
+    def _run_first(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, operands: TensorArgs) -> Any:
         op = overload(func)
         if func is ZERO_TENSOR:
             self.zeros, key = True, None  # not memoized, so every call gets here

@@ -65,6 +65,9 @@ class RecorderState(TorchDispatchMode):
         """Calls in which forward read a value that depends on a floating-point input."""
         self.read_as: tuple[float, ...] = ()
         """Placeholders to return in turn when unknown values are read. If empty, such a read raises."""
+        self.refused: Exception | None = None
+        """The first error that forward got only because tensors have no data. If it caught it, it then did something
+        else than in a real run."""
         self.zeros = False
         """Whether forward-mode AD has created an efficient zero tensor, which has no memory."""
         self.guesses = False
@@ -94,7 +97,7 @@ class RecorderState(TorchDispatchMode):
 
     def release(self) -> None:
         """Drop references to all tensors, so that copies are freed without the garbage collector."""
-        self.skeleton = self.appearance = None
+        self.skeleton = self.appearance = self.refused = None
         self.ledger = TensorTable()
         self.values_at_hand = {}
         self._runner = Runner()
@@ -140,6 +143,17 @@ class RecorderState(TorchDispatchMode):
             return None
         self.note_read(self.ledger.find(tensor))
         return values
+
+    def refuse(self, error: Exception) -> Exception:
+        """Note an error that forward gets only because tensors have no data; return it."""
+        if self.refused is None and not self.on_values:
+            self.refused = error
+        return error
+
+    def raise_if_refused(self) -> None:
+        """Raise the error that forward got only because tensors have no data, if it caught one."""
+        if self.refused is not None:
+            raise self.refused
 
     def note_read(self, tracked: TrackedTensor | None) -> None:
         """Note the running call if the value that it reads depends on random numbers or a floating-point input."""

@@ -266,11 +266,14 @@ class _Run:
                 with regions.switched_on(attempt.autocast):
                     broadcast_buffers(attempt.replica if attempt.grad else None, self._model)
                     result = tracker.call_root(self._model, attempt.called, self._inputs)
+                    recorder.raise_if_refused()
                     outputs = tracker.values(result)
                     dependence = self._data_dependence(draws.drawn_from())
                     loss = step.loss(result) if step is not None else None
                 if step is not None and loss is not None:
+                    recorder.raise_if_refused()  # in the loss
                     step.run(loss)
+                    recorder.raise_if_refused()  # in backward or in the optimizer
         except (Exception, SystemExit) as error:
             if isinstance(error, InputError):
                 raise
@@ -307,10 +310,10 @@ class _Run:
 def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patch]) -> Iterator[None]:
     """Context in which all patches of a recording are applied; to be entered while the recorder is active."""
     recorder, ledger = tracker.recorder, tracker.recorder.ledger
-    saved = [] if recorder.on_values else saved_tensors.patches(appearance.is_ours, recorder.read)
+    saved = [] if recorder.on_values else saved_tensors.patches(appearance.is_ours, recorder.read, recorder.refuse)
     patches = [
         *other_patches, *unwatched.PATCHES, *higher_order.patches(recorder.notes), *tracker.patches(),
-        *collectives.unrecorded_propagation(), *refused_tracing(recorder.on_values),
+        *collectives.unrecorded_propagation(), *refused_tracing(recorder.on_values, recorder.refuse),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
         *global_hooks.patches(recorder.skeleton), *appearance.patches(), *saved,
     ]  # fmt: skip

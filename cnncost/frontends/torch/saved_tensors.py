@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from os import PathLike
-from typing import Any, Never
+from typing import Any
 
 import torch
 
@@ -41,12 +41,17 @@ _WHY_OPENED = "opening a file empties it, and only then what would be saved turn
 _WHY_LOADED = "the tensor would be created on meta, and torch refuses to give it the storage that was loaded"
 
 
-def patches(is_ours: Callable[[], bool], read: Callable[[torch.Tensor], torch.Tensor | None]) -> list[Patch]:
+def patches(
+    is_ours: Callable[[], bool],
+    read: Callable[[torch.Tensor], torch.Tensor | None],
+    refuse: Callable[[Exception], Exception],
+) -> list[Patch]:
     """Return patches of what pickles, saves and loads tensors in a recording without data.
 
     Args:
         is_ours: returns whether the caller is the model's code.
         read: returns a copy of the values of a tensor without data, or None if they are not known.
+        refuse: notes an error that the model's code gets, and returns it.
     """
 
     def reduce_tensor(tensor: torch.Tensor, protocol: Any) -> Any:
@@ -55,19 +60,19 @@ def patches(is_ours: Callable[[], bool], read: Callable[[torch.Tensor], torch.Te
         if frame(1).f_code is copy.copy.__code__:
             return rebuilt, rebuilding_arguments(tensor)
         if (values := read(tensor)) is None:
-            _refuse("pickling or saving it")
+            raise refuse(_reads("pickling or saving it"))
         with without_modes():
             return _reduce(values, protocol)
 
     def open_file(original: Callable[..., Any], file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         by_path = isinstance(file, (str, bytes, PathLike)) and kwargs.get("opener") is None
         if by_path and _may_save_tensors(mode) and is_ours() and not packs_saved_tensors():
-            _refuse(f"opening {_named(file)} to save it")
+            raise refuse(_reads(f"opening {_named(file)} to save it"))
         return original(file, mode, *args, **kwargs)
 
     def open_zip(file: Any) -> Any:
         if isinstance(file, (str, PathLike)) and is_ours() and not packs_saved_tensors():
-            _refuse(f"torch.save to {_named(file)}")
+            raise refuse(_reads(f"torch.save to {_named(file)}"))
         return _open_zip(file)
 
     def rebuild(storage: Any, *geometry: Any) -> Any:
@@ -93,5 +98,5 @@ def _named(file: Any) -> str:
     return name if isinstance(name, str) else repr(name)
 
 
-def _refuse(what: str) -> Never:
-    raise DataDependentError(f"{what} reads the values of a tensor")
+def _reads(what: str) -> DataDependentError:
+    return DataDependentError(f"{what} reads the values of a tensor")

@@ -5,6 +5,7 @@ While torch's tracing mode is active, the recorder sees only some of the ops, so
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Never
 
 from torch.fx.experimental.proxy_tensor import ProxyTorchDispatchMode
@@ -12,13 +13,18 @@ from torch.fx.experimental.proxy_tensor import ProxyTorchDispatchMode
 from cnncost.frontends.torch.patches import Patch
 
 
-def _refuse(mode: Any) -> Never:
-    raise NotImplementedError(
-        "forward traces itself (make_fx, torch.func.linearize), and a static analysis can't see all traced ops"
-    )
+def refused_tracing(on_values: bool, refuse: Callable[[Exception], Exception]) -> list[Patch]:
+    """Return patches that refuse tracing; none for a run on values, where every op that runs is counted.
 
+    `refuse` notes the error, which forward may catch, and returns it.
+    """
 
-def refused_tracing(on_values: bool) -> list[Patch]:
-    """Return patches that refuse tracing; none for a run on values, where every op that runs is counted."""
+    def refused(mode: Any) -> Never:  # noqa: ARG001  # the method's signature
+        raise refuse(
+            NotImplementedError(
+                "forward traces itself (make_fx, torch.func.linearize), and a static analysis can't see all traced ops"
+            )
+        )
+
     why = "only some of the traced ops would be counted"
-    return [] if on_values else [Patch(ProxyTorchDispatchMode, "__enter__", _refuse, why)]
+    return [] if on_values else [Patch(ProxyTorchDispatchMode, "__enter__", refused, why)]

@@ -32,11 +32,13 @@ _Ops: TypeAlias = list[tuple[str, OpSpec]]
 def separate_table(recorder: Recorder) -> Iterator[TensorTable]:
     """Context in which a recorder uses a separate tensor table, which is yielded, and unknown numbers may be read."""
     before = recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as
+    refused = recorder.refused
     recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = TensorTable(), [], None, STAND_IN
     try:
         yield recorder.ledger
     finally:
         recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = before
+        recorder.refused = refused  # a trial may raise
 
 
 def check_independent(recorder: Recorder, step: Callable[[], None]) -> None:

@@ -240,7 +240,7 @@ _GATHER = {
     **{name: name for name in ("embedding", "index_select", "gather", "index", "take", "one_hot")},
     "_unsafe_index": "index", "take_along_dim": "gather",
     **dict.fromkeys(
-        "masked_select nonzero multinomial isin tril_indices triu_indices argwhere _pack_padded_sequence"
+        "masked_select nonzero multinomial isin argwhere _pack_padded_sequence"
         " _pad_packed_sequence nonzero_static _unsafe_masked_index hash_tensor".split(),
         "other",
     ),
@@ -318,7 +318,8 @@ empty empty_strided empty_like new_empty new_empty_strided zeros zeros_like new_
 full full_like new_full arange linspace logspace eye scalar_tensor fill zero rand rand_like randn randn_like
 randint randint_like randperm bernoulli normal uniform random exponential geometric cauchy log_normal
 normal_functional hann_window hamming_window blackman_window bartlett_window kaiser_window _efficientzerotensor
-range poisson _standard_gamma _sample_dirichlet binomial empty_permuted
+range poisson _standard_gamma _sample_dirichlet binomial empty_permuted tril_indices triu_indices fft_fftfreq
+fft_rfftfreq
 """
 
 

@@ -1,0 +1,48 @@
+"""Recognizes errors that only tensors without data raise: their values were needed, or an op has no kernel for them.
+
+Forward may catch such an error and do something else than in a real run. The recorder notes them (`Recorder.refuse`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from cnncost.errors import DataDependentError
+from cnncost.frontends.torch.compat.dispatch import has_kernel
+
+_VALUES_NEEDED = re.compile(
+    r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta"
+    r"|reads the values|depends on|to be on cpu, but it's on meta",
+    re.IGNORECASE,
+)
+_NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
+"""Patterns of messages, torch's and ours."""
+_ON_ALL_DEVICES = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional", "CompositeImplicitAutograd")
+
+
+def reads_values(error: BaseException) -> bool:
+    """True if an error means that the values of a tensor without data were needed."""
+    return isinstance(error, DataDependentError) or bool(_VALUES_NEEDED.search(message_of(error)))
+
+
+def lacking_kernel(error: BaseException) -> str:
+    """Return the part of an error's message that says which op has no kernel for tensors without data, or ""."""
+    found = _NO_KERNEL.search(message_of(error))
+    return found[0] if found else ""
+
+
+def is_only_without_data(error: BaseException, op: str | None, device_type: str) -> bool:
+    """True if an op (None: one that takes functions) would not raise this error on values, on such a device."""
+    if isinstance(error, DataDependentError):
+        return True
+    if not reads_values(error) and not lacking_kernel(error):
+        return False
+    return op is None or any(has_kernel(op, key) for key in (device_type.upper(), *_ON_ALL_DEVICES))
+
+
+def message_of(error: BaseException) -> str:
+    """Return an error's message; an empty one if `str` of it raises, as that of a user's exception may."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # see above
+        return ""

@@ -1,0 +1,208 @@
+"""Errors that forward gets only because tensors have no data, and catches: a real run would not go on as it does then.
+
+Each forward tries something that works on values, and runs a wide layer instead if that raises.
+"""
+
+import contextlib
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional as F
+
+import cnncost
+from cnncost.errors import CnncostError, DataDependentError, ForwardError, NoShapeError
+from tests.oracles.products import Products
+
+LIBRARY = torch.library.Library("cnncost_caught_ops", "DEF")
+LIBRARY.define("on_cpu(Tensor x) -> Tensor")
+LIBRARY.impl("on_cpu", lambda x: x * 2, "CPU")
+LIBRARY.define("on_cuda(Tensor x) -> Tensor")
+LIBRARY.impl("on_cuda", lambda x: x * 2, "CUDA")
+
+
+@torch.library.custom_op("cnncost_caught_ops::without_fake", mutates_args=())
+def without_fake(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+class Tries(nn.Module):
+    """`narrow` has 64 MACs for each row, `wide` 6400."""
+
+    def __init__(self, trial):
+        super().__init__()
+        self.narrow, self.wide, self.trial = nn.Linear(8, 8), nn.Linear(8, 800), trial
+
+    def forward(self, x):
+        try:
+            self.trial(x)
+        except Exception:  # noqa: BLE001  # as people write it
+            return self.wide(x)
+        return self.narrow(x)
+
+
+class Suppresses(Tries):
+    def forward(self, x):
+        found = None
+        with contextlib.suppress(Exception):
+            found = self.trial(x)
+        return self.wide(x) if found is None else self.narrow(x)
+
+
+class Returns(Tries):
+    def forward(self, x):
+        found = None
+        try:
+            found = self.trial(x)
+        finally:
+            return self.wide(x) if found is None else self.narrow(x)  # noqa: B012  # it swallows what was raised
+
+
+class InAModule(nn.Module):
+    """The module that reads has its own call; the one that catches is around it."""
+
+    def __init__(self, trial):
+        super().__init__()
+
+        class Reads(nn.Module):
+            def forward(self, x):
+                return trial(x)
+
+        self.tries = Tries(Reads())
+
+    def forward(self, x):
+        return self.tries(x)
+
+
+READS = {
+    "a condition": lambda x: bool(x.sum() > 0),
+    "an index": lambda x: int(x.argmax()),
+    "an item": lambda x: x[0, 0].item(),
+    "a list": lambda x: x.tolist(),
+    "an array": lambda x: x.detach().numpy(),
+    "where it is positive": lambda x: x.nonzero(),
+    "positive elements": lambda x: x[x > 0],
+    "distinct elements": torch.unique,
+    "a comparison": lambda x: torch.equal(x, x),
+    "a number in a message": lambda x: f"{x.mean():.3f}",
+    "pickled": lambda x: pickle.dumps(x.detach()),
+    "saved": lambda x: torch.save(x.detach(), io.BytesIO()) or True,
+}
+WAYS = [Tries, Suppresses, Returns, InAModule]
+
+
+def multiplied(model, x):
+    with Products() as products, torch.no_grad():
+        model(x)
+    return products.total
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_read_that_forward_catches_is_one_all_the_same(read, way, training):
+    x = torch.arange(1.0, 17).view(2, 8)
+    with pytest.raises(DataDependentError, match=r"test_caught_errors\.py:\d+: forward reads the values"):
+        cnncost.analyze(way(read), tuple(x.shape), training=training)
+    report = cnncost.analyze(way(read), x, training=training)  # the values given
+    assert report.totals.macs == multiplied(way(read), x) == 128
+    assert report.run_on.startswith("the values given")
+
+
+OTHERS = {
+    "an op without a kernel for meta": (torch.ops.cnncost_caught_ops.on_cpu, NoShapeError),
+    "an op without a fake kernel": (torch.ops.cnncost_caught_ops.without_fake, NoShapeError),
+    "tracing itself": (make_fx(torch.sin), ForwardError),
+    "linearizing itself": (lambda x: torch.func.linearize(torch.sin, x.detach()), ForwardError),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's, on what is deprecated
+@pytest.mark.parametrize(("trial", "error"), OTHERS.values(), ids=OTHERS)
+def test_what_works_on_values_alone_is_refused(trial, error):
+    x = torch.ones(2, 8)
+    with pytest.raises(CnncostError) as found:
+        cnncost.analyze(Tries(trial), x)
+    assert type(found.value) is error
+    assert cnncost.analyze(Tries(trial), x, trace="real").totals.macs == multiplied(Tries(trial), x) == 128
+
+
+RAISES = {
+    "an op of another device": torch.ops.cnncost_caught_ops.on_cuda,
+    "shapes that don't fit": lambda x: x @ x,
+    "a view that doesn't fit": lambda x: x.view(3, -1),
+    "an index that is too large": lambda x: x[5],
+    "sizes of a sum": lambda x: x + x[:, :3],
+    "no such attribute": lambda x: x.foo,
+    "channels of a convolution": lambda x: F.conv1d(x[None], torch.ones(1, 3, 1)),
+    "its own": lambda x: (_ for _ in ()).throw(ValueError(f"depends on data, not {x.dim()}")),
+}
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("trial", RAISES.values(), ids=RAISES)
+def test_what_fails_on_values_too_is_forwards_own_matter(trial, training):
+    report = cnncost.analyze(Tries(trial), (2, 8), training=training)
+    assert report.totals.macs == multiplied(Tries(trial), torch.ones(2, 8)) == 12800
+    assert report.run_on == ""
+
+
+def test_an_analysis_after_a_refused_one_is_not_refused():
+    model = Tries(lambda x: bool(x.sum() > 0) if x.shape[0] == 2 else True)
+    for _ in range(2):
+        with pytest.raises(DataDependentError):
+            cnncost.analyze(model, (2, 8))
+        assert cnncost.analyze(model, (3, 8)).totals.macs == 3 * 64
+
+
+def positive(x):
+    """Whether it is, or None if that is not known."""
+    try:
+        return bool(x.sum() > 0)
+    except Exception:  # noqa: BLE001  # as above
+        return None
+
+
+class Gate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2 if positive(ctx.saved_tensors[0]) is not None else grad @ grad.T @ grad
+
+
+class Gated(nn.Linear):
+    def forward(self, x):
+        return Gate.apply(super().forward(x))
+
+
+class Descent(torch.optim.Optimizer):
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
+    @torch.no_grad()
+    def step(self):
+        for p in self.param_groups[0]["params"]:
+            p.sub_(p.grad if positive(p.grad) is not None or p.dim() != 2 else p.grad @ p.T @ p)
+
+
+STEPS = {
+    "in the loss": (nn.Linear, {"loss": lambda out: out.sum() if positive(out) is not None else (out @ out.T).sum()}),
+    "in backward": (Gated, {}),
+    "in the optimizer": (nn.Linear, {"optimizer": Descent}),
+}
+
+
+@pytest.mark.parametrize(("layer", "how"), STEPS.values(), ids=STEPS)
+def test_a_read_that_a_training_step_catches_is_one_all_the_same(layer, how):
+    with pytest.raises(CnncostError, match=r"reads the values.*trace='real'"):
+        cnncost.analyze(layer(8, 8), (2, 8), training=True, **how)
+    report = cnncost.analyze(layer(8, 8), torch.ones(2, 8), training=True, trace="real", **how)
+    assert [row.macs for row in report.phases][:2] == [128, 128]
+    assert sum(row.macs for row in report.phases) == 256
