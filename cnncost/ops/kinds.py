@@ -276,7 +276,7 @@ def _test(expected: object) -> Callable[[object], bool]:
     if expected in (bool, str, int):
         return lambda value: type(value) is expected
     if expected == INTS:
-        return lambda value: type(value) is tuple and {*map(type, value)} <= _INT
+        return lambda value: type(value) is tuple and {*map(type, value)} <= {int}
     if get_origin(expected) in (Union, UnionType):
         tests = [_test(each) for each in get_args(expected)]
         return lambda value: any([test(value) for test in tests])  # noqa: C419  # faster
@@ -284,9 +284,6 @@ def _test(expected: object) -> Callable[[object], bool]:
         allowed = [(type(each), each) for each in get_args(expected)]
         return lambda value: (type(value), value) in allowed
     return lambda value: fits(value, expected)
-
-
-_INT = frozenset({int})
 
 
 def attribute_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
