@@ -19,6 +19,19 @@ gc.set_threshold(20_000, 10, 10)  # tests make many objects that live
 os.environ["CNNCOST_NO_CACHE"] = "1"  # processes that tests start analyze anew; tests/cache turns it on
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of whole sweeps, leave out what the suite has run, which a file lists; random examples are others each time."""
+    listed = Path(os.environ.get("CNNCOST_WHOLE_SWEEPS", ""))
+    if listed.is_file():
+        done = set(listed.read_text().splitlines())
+        chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            always = any(hasattr(item.function, name) for name in ("whole_only", "hypothesis"))
+            chosen[always or item.nodeid not in done].append(item)
+        config.hook.pytest_deselected(items=chosen[False])
+        items[:] = chosen[True]
+
+
 def pytest_xdist_auto_num_workers() -> int | None:
     """On two cores, `-n auto` starts three workers: a fifth of the time a test waits, for a process or for a clock."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

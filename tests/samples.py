@@ -6,9 +6,13 @@ from itertools import product
 import pytest
 
 WHOLE = bool(os.environ.get("CNNCOST_WHOLE_SWEEPS"))
-"""True if all rows of all sweeps are to run."""
+"""True if all rows of all sweeps are to run. The variable may name a file of tests that `conftest.py` leaves out."""
 
-whole_only = pytest.mark.skipif(not WHOLE, reason="long; it runs with all rows of the other sweeps")
+
+def whole_only(test):
+    """Run a test only with all rows of the sweeps."""
+    test.whole_only = True
+    return test if WHOLE else pytest.mark.skip(reason="long; it runs with all rows of the sweeps")(test)
 
 
 def sample(rows, size):
