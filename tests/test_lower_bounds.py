@@ -28,6 +28,7 @@ from cnncost.plots.roofline import draw
 from cnncost.render.document import Cell, Table
 from cnncost.render.json import to_json
 from cnncost.render.text import to_text
+from cnncost.report import memory_tables
 from cnncost.report.interactive.summary import summary
 from cnncost.report.link_text import sentences
 from cnncost.report.prediction import Links, Prediction, Training, estimate
@@ -113,6 +114,16 @@ def test_the_largest_batch_on_the_command_line(tmp_path, monkeypatch, capfd):
     assert "the largest batch that fits" in text
     assert " is at most " in text
     assert " with at least " in text
+
+
+def test_the_table_of_memory(net):
+    """The heading of the holders, and both sums; what each use takes is known."""
+    report = cnncost.analyze(net[0], "1x8")
+    run = memory_tables.Run("inference", report.memory.inference)
+    lines = to_text(memory_tables.document(memory_tables.MemoryTables(report, (run,))), 80).splitlines()
+    assert [line.split("≥")[0].strip() for line in lines if "≥" in line] == [
+        "peak", "if freed after last use", "inference:"
+    ]  # fmt: skip
 
 
 class Steps(nn.Module):

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from cnncost import units
 from cnncost.passes.memory import USES, Memory, Peak
 from cnncost.passes.workspaces import RawPeak
-from cnncost.render.document import Column, Curve, Document, Heading, Part, Row, Table, data_table, notes
+from cnncost.render.document import Cell, Column, Curve, Document, Heading, Part, Row, Table, data_table, notes
 from cnncost.report import exchanges, heading, placement_tables
+from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
 from cnncost.report.naming import ITSELF
 
@@ -102,7 +103,7 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
 def _estimated(tables: MemoryTables) -> str:
     """Return a sentence on the estimated peaks with workspaces and the op at each; empty if none was estimated."""
     peaks = [
-        f"{run.name} {units.data(run.raw.nbytes)} ({run.raw.op} in {run.raw.path or 'the model itself'})"
+        f"{run.name} {AT_LEAST if run.memory.unseen else ''}{units.data(run.raw.nbytes)} ({run.raw.op} in {run.raw.path or 'the model itself'})"
         for run in tables.runs
         if run.raw is not None and run.raw.node is not None
     ]
@@ -115,13 +116,17 @@ def _uses(tables: MemoryTables) -> Table:
         columns.append(Column(run.name, run.name, "bytes", empty=units.NOTHING, gap=3))
         columns.append(Column(f"{run.name}, share", "", "share", gap=1))
     peaks = [run.memory.peak for run in tables.runs]
+    marks = [AT_LEAST if run.memory.unseen else "" for run in tables.runs]
     rows = [
         Row((use, *(each for peak in peaks for each in (peak.by_use[use] or None, _share(peak.by_use[use], peak)))))
         for use in USES
     ]
-    rows.append(Row(("peak", *(each for peak in peaks for each in (peak.nbytes, None))), "total"))
-    ideal = [run.memory.ideal_peak for run in tables.runs]
-    rows.append(Row(("if freed after last use", *(each for nbytes in ideal for each in (nbytes, None))), "total"))
+    for label, sums in (
+        ("peak", [peak.nbytes for peak in peaks]),
+        ("if freed after last use", [run.memory.ideal_peak for run in tables.runs]),
+    ):
+        cells = [Cell(nbytes, mark) for nbytes, mark in zip(sums, marks, strict=True)]
+        rows.append(Row((label, *(each for cell in cells for each in (cell, None))), "total"))
     return Table(tuple(columns), tuple(rows), shown="people")
 
 
@@ -131,10 +136,12 @@ def _share(nbytes: int, peak: Peak) -> Fraction | None:
 
 def _at_peak(memory: Memory) -> str:
     """Return the peak, and the op and the module that run then."""
-    peak = memory.peak
+    peak, mark = memory.peak, AT_LEAST if memory.unseen else ""
     if peak.node is None:
         return f"{units.data(peak.nbytes)}; nothing is run"
-    return f"{units.data(peak.nbytes)} while {peak.op} runs in the {peak.phase} of {peak.path or 'the model itself'}"
+    return (
+        f"{mark}{units.data(peak.nbytes)} while {peak.op} runs in the {peak.phase} of {peak.path or 'the model itself'}"
+    )
 
 
 def _holders(run: Run, top: int) -> Table:

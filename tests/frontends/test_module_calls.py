@@ -94,6 +94,17 @@ def test_as_deep_as_the_model_itself_runs():
     assert sys.getrecursionlimit() == limit
 
 
+@pytest.mark.parametrize("limit", [2**30, 2**31 - 1])  # the latter is the highest that Python takes
+def test_a_program_that_has_lifted_the_limit(limit, monkeypatch):
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit)
+    try:
+        assert cnncost.analyze(Three(), (2, 4)).totals.macs == MACS
+        assert sys.getrecursionlimit() == limit
+    finally:
+        sys.setrecursionlimit(before)
+
+
 def test_endless_recursion_is_still_an_error():
     class Endless(nn.Module):
         def forward(self, x):

@@ -44,29 +44,30 @@ def call_patch(replacement: ModuleCall, why: str) -> Patch:
 
 
 def _has_replaceable_code(function: Any) -> TypeGuard[FunctionType]:
-    """True if another function's code can be put into this one: torch requires as many variables of a closure."""
+    """True if another function's code can be put into this one: Python requires equally many closure variables."""
     return isinstance(function, FunctionType) and not function.__code__.co_freevars
 
 
 def _call_replacement(*args: Any, **kwargs: Any) -> Any:
-    replacement: Any = "the function to be called"
+    replacement: Any = "its only text, which `_code_that_calls` replaces"
     return replacement(*args, **kwargs)
-
-
-_PLACEHOLDER = "the function to be called"
 
 
 def _code_that_calls(function: ModuleCall) -> CodeType:
     """Return the code of a function that calls `function`, which is one of its constants, with its own arguments."""
     code = _call_replacement.__code__
-    return code.replace(co_consts=tuple([function if each == _PLACEHOLDER else each for each in code.co_consts]))
+    return code.replace(co_consts=tuple([function if isinstance(each, str) else each for each in code.co_consts]))
+
+
+_HIGHEST_LIMIT = 2**31 - 1
+"""Highest recursion limit that Python takes: a C int."""
 
 
 @contextmanager
 def room_for_replaced_calls() -> Iterator[None]:
     """Context in which modules can be nested as deep as outside, though calls of each have more frames."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(2 * limit)
+    sys.setrecursionlimit(min(2 * limit, _HIGHEST_LIMIT))
     try:
         yield
     finally:
