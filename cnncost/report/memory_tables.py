@@ -103,7 +103,8 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
 def _estimated(tables: MemoryTables) -> str:
     """Return a sentence on the estimated peaks with workspaces and the op at each; empty if none was estimated."""
     peaks = [
-        f"{run.name} {AT_LEAST if run.memory.unseen else ''}{units.data(run.raw.nbytes)} ({run.raw.op} in {run.raw.path or 'the model itself'})"
+        f"{run.name} {AT_LEAST if run.memory.unseen else ''}{units.data(run.raw.nbytes)} "
+        f"({run.raw.op} in {run.raw.path or 'the model itself'})"
         for run in tables.runs
         if run.raw is not None and run.raw.node is not None
     ]
