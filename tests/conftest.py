@@ -6,36 +6,83 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Generator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
+from hypothesis import settings
 
 import cnncost
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "peers")]
 WARM = Path(__file__).parent / "warm"
+FEWEST = 4
+"""Rows of a test that the quick suite takes, if it has so many."""
+SHARE = 3
+"""The quick suite takes one of so many rows, and of random examples."""
 gc.set_threshold(20_000, 10, 10)  # tests make many objects that live
 os.environ["CNNCOST_NO_CACHE"] = "1"  # processes that tests start analyze anew; tests/cache turns it on
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of whole sweeps, leave out what the suite has run, which a file lists; random examples are others each time."""
+def is_quick(config: pytest.Config) -> bool:
+    """Return whether tests are left out: neither paths nor an expression say which are to run."""
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist gets the controller's folders as paths
+        return config.workerinput["quick"]
+    at_will = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or config.option.markexpr
+    return not at_will and "CNNCOST_WHOLE_SWEEPS" not in os.environ
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    """Tell a worker of pytest-xdist which tests are run."""
+    node.workerinput["quick"] = is_quick(node.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Leave out tests, before their order is random."""
     listed = Path(os.environ.get("CNNCOST_WHOLE_SWEEPS", ""))
-    if listed.is_file():
+    chosen = items
+    if is_quick(config):
+        chosen = quick(items)
+    elif listed.is_file():  # what has been run; but random examples are others each time
         done = set(listed.read_text().splitlines())
-        chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
-        for item in items:
-            always = any(hasattr(item.function, name) for name in ("whole_only", "hypothesis"))
-            chosen[always or item.nodeid not in done].append(item)
-        config.hook.pytest_deselected(items=chosen[False])
-        items[:] = chosen[True]
+        always = ("whole_only", "hypothesis")
+        chosen = [i for i in items if i.nodeid not in done or any(hasattr(i.function, name) for name in always)]
+    if chosen is not items:
+        left = {item.nodeid for item in chosen}
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in left])
+        items[:] = chosen
+    return (yield)
 
 
-def pytest_xdist_auto_num_workers() -> int | None:
-    """On two cores, `-n auto` starts three workers: a fifth of the time a test waits, for a process or for a clock."""
+def quick(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests that aren't long, and of one with many rows, or random examples, a share of them.
+
+    Long are those marked so, and those in a browser, whose processes take a second of processor time for each test.
+    Rows are those whose names have the lowest checksums: they stay the same as rows are added, and no step
+    through a table of two parameters takes the same value of one of them each time.
+    """
+    rows: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("long") is None and "browser" not in item.fixturenames:
+            rows[item.nodeid.split("[")[0]].append(item)
+    for test in {item.function for item in items if hasattr(item.function, "hypothesis")}:
+        most = test._hypothesis_internal_use_settings
+        test._hypothesis_internal_use_settings = settings(most, max_examples=max(FEWEST, most.max_examples // SHARE))
+    taken = set()
+    for test in rows.values():
+        size = max(FEWEST, -(-len(test) // SHARE))
+        taken.update(sorted((item.nodeid for item in test), key=lambda name: crc32(name.encode()))[:size])
+    return [item for item in items if item.nodeid in taken]
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """On two cores, `-n auto` starts three workers for long tests, which wait: for processes, browsers and clocks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 3 if cores == 2 else None
+    return 3 if cores == 2 and not is_quick(config) else None
 
 
 @pytest.hookimpl(wrapper=True)

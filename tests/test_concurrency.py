@@ -101,6 +101,7 @@ def forked():
         return list(pool.map(graphs, WORK))
 
 
+@pytest.mark.long
 def test_in_forked_processes(alone):
     """Of a new process: where a compiler or DTensors have run in a build with CUDA, autograd starts threads for a fake
     device, and nothing can be differentiated in a fork."""

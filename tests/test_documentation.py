@@ -104,6 +104,7 @@ def test_a_program_runs(page, tmp_path, monkeypatch):
     assert set(names) > before  # it has run, and left what it defines
 
 
+@pytest.mark.long
 def test_the_tests_shown_for_the_plugin_pass(pytester):
     (source,) = blocks(ROOT / "docs" / "jobs" / "ci.md", "python")
     net = "from torch import nn\nNet = lambda: nn.Conv2d(3, 8, 3)\n"
@@ -204,6 +205,7 @@ def prose_code():
 PROSE = prose_code()
 
 
+@pytest.mark.long
 def test_what_sentences_name_is_there():
     """After `import cnncost` alone: a fresh program that comes as far as each name goes."""
     chains = {

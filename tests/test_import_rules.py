@@ -284,6 +284,7 @@ def package_of(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
+@pytest.mark.long
 def test_no_import_cycles():
     """Between modules. Imports of any kind count: of the module, inside functions, and for type checking alone."""
     known = modules()
@@ -296,6 +297,7 @@ def test_no_import_cycles():
     assert found_cycle(edges) == []
 
 
+@pytest.mark.long
 def test_no_cycles_between_packages():
     """Likewise, whatever modules these are between."""
     known = modules()
@@ -354,6 +356,7 @@ def outside_of_compat() -> dict[str, str]:
     return {name: file.read_text() for name, file in names.items() if not name.startswith(COMPAT)}
 
 
+@pytest.mark.long
 def test_only_compat_uses_private_names_of_torch():
     """All of them are in one place, each with what it is for: that is where a new torch is looked at."""
     guilty = {name: found for name, source in outside_of_compat().items() if (found := private_of_torch(source))}
@@ -361,6 +364,7 @@ def test_only_compat_uses_private_names_of_torch():
     assert guilty == {}
 
 
+@pytest.mark.long
 def test_names_that_compat_has_stand_in_no_string_elsewhere():
     """Such as that of a module's table of parameters, which is looked up in its `__dict__`; ops' names are data."""
     ops = {name.partition("::")[2].partition(".")[0] for name in op_names()}
@@ -371,6 +375,7 @@ def test_names_that_compat_has_stand_in_no_string_elsewhere():
     assert guilty == {}
 
 
+@pytest.mark.long
 def test_private_names_of_others_have_a_reason():
     used = {(name, each) for name, source in outside_of_compat().items() for each in private_of_others(source)}
 

@@ -50,6 +50,7 @@ def with_torch(found):
     )
 
 
+@pytest.mark.long
 def test_the_command_line_says_so_in_one_line():
     old, new = with_torch("2.8.0"), with_torch("9.0.0")
     assert (old.returncode, old.stdout, old.stderr.count("\n")) == (2, "", 1)

@@ -21,6 +21,7 @@ def quick(monkeypatch):
     monkeypatch.setitem(ceilings._IMAGES, "cpu", (2, 3))
 
 
+@pytest.mark.long
 def test_a_measured_device_is_complete_and_can_be_saved(quick, tmp_path):
     threads = torch.get_num_threads()
     told = []
@@ -39,6 +40,7 @@ def test_a_measured_device_is_complete_and_can_be_saved(quick, tmp_path):
     assert read(tmp_path / "d.toml")["here"] == found
 
 
+@pytest.mark.long
 def test_other_programs_make_a_device_noisy(quick, monkeypatch):
     used = iter([0.0, 1e3])  # CPU seconds of other programs, before and after
     monkeypatch.setattr("cnncost.bench.timing.SystemClock.others", lambda _: next(used, 1e3))

@@ -156,6 +156,7 @@ def test_ten_thousand_changes_take_seconds(old, new, pairs):
     assert time.process_time() - start < 20
 
 
+@pytest.mark.long
 def test_what_is_left_of_long_lists_is_found():
     """A tenth of 10,000 layers is dropped at random: no layer of another width is taken for one that is left."""
     draw = random.Random(1)  # noqa: S311  # no secret

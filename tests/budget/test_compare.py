@@ -81,6 +81,7 @@ def test_markdown_in_a_file(compare, project):
     assert "| **lenet1 ◆** | 1×1×28×28 | 2,578 |" in (project / "out.md").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["out.svg", "out.png", "out.pdf"])
 def test_a_picture_is_the_same_each_time(compare, project, name):
     """And the table is printed beside it, as by every command."""

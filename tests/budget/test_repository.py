@@ -231,6 +231,7 @@ def test_a_submodule_that_is_not_there_is_told_of(tmp_path):
         at(outer, "HEAD")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("options", "told"), sample([((), True), (("--recurse-submodules",), False)], 1))
 def test_an_error_names_a_submodule_that_is_not_there(tmp_path, options, told):
     outer = with_submodule(tmp_path)

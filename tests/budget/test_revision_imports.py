@@ -208,6 +208,7 @@ def installed(tmp_path, monkeypatch):
     return top
 
 
+@pytest.mark.long
 def test_a_copy_in_the_environment_does_not_hide_what_changed(installed, capsys):
     with pytest.raises(SystemExit) as left:
         main(["diff", "--rev", "old..HEAD", "--format", "json"])
@@ -215,6 +216,7 @@ def test_a_copy_in_the_environment_does_not_hide_what_changed(installed, capsys)
     assert (left.value.code or 0, net["params"]["old"], net["params"]["new"]) == (0, 8 * 2, 8 * 5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command", sample([("diff", "--rev", "HEAD"), ("check", "--baseline-rev", "HEAD"),
                        ("diff", "scripts/net.py:Net", "--rev", "HEAD", "--input", "1x8")], 1),

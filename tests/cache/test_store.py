@@ -192,6 +192,7 @@ def command(folder, *argv, **env):
     return found.returncode, found.stdout, told, torch == "True"
 
 
+@pytest.mark.long
 def test_one_recording_answers_many_commands_without_torch(tmp_path):
     code, out, told, torch = command(tmp_path, "summarize", "lenet5", "--verbose")
     assert (code, told, torch) == (0, [], True)
@@ -221,6 +222,7 @@ def test_one_recording_answers_many_commands_without_torch(tmp_path):
     assert "removed 1 recording" in command(tmp_path, "cache", "clear")[1]
 
 
+@pytest.mark.long
 def test_check_answers_from_the_cache(tmp_path):
     (tmp_path / "cnncost.toml").write_text(
         "".join(f'[[budget]]\nname = "{name}"\nmodel = "{name}"\nmacs = "<= 1G"\n' for name in ("lenet5", "lenet1"))
@@ -234,6 +236,7 @@ def test_check_answers_from_the_cache(tmp_path):
     assert command(tmp_path, "check")[3]
 
 
+@pytest.mark.long
 def test_a_limit_that_a_recording_can_t_answer_breaks_its_own_model_alone(tmp_path):
     """A glob that matches no module, from the cache as without it."""
     budgets = "".join(f'[[budget]]\nmodel = "{name}"\nmacs = "<= 1G"\n' for name in ("lenet5", "lenet1"))

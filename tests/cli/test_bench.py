@@ -68,6 +68,7 @@ def test_dtypes_training_and_json(capsys):
     assert data["host"]["threads"] == 1
 
 
+@pytest.mark.long
 def test_a_file_and_pictures(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     path = tmp_path / "bench.md"

@@ -130,6 +130,7 @@ def test_a_folder_that_is_not_there(tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_reports_are_written_into_a_folder(tmp_path):
     assert run("--write-reports", str(tmp_path)) == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["lecture.csv", "lecture.md"]
@@ -146,6 +147,7 @@ print(sorted({"torch", "rich", "pandas"} & set(sys.modules)), file=sys.stderr)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "loaded"),
     [

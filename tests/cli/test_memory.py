@@ -55,6 +55,7 @@ def test_files(capsysbinary, tmp_path, ending):
         assert "| parameters |" in text
 
 
+@pytest.mark.long
 def test_does_it_fit(capsysbinary):
     code, out, _ = run(capsysbinary, "alexnet", "--batch", "128", "--device-memory", "2GiB", "--max-batch")
     verdicts = out.splitlines()[-9:]

@@ -120,6 +120,7 @@ def test_wrong_usage(arguments, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_the_report_is_current():
     for name, text in rf.reports().items():
         assert (REPORTS / name).read_text(encoding="utf-8") == text, (

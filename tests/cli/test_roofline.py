@@ -169,6 +169,7 @@ def test_measuring_a_gpu_that_is_not_there(capsys, tmp_path):
     assert not (tmp_path / "own.toml").exists()
 
 
+@pytest.mark.long
 def test_measuring_this_machine_adds_it_to_the_list(capsys, monkeypatch, tmp_path):
     from cnncost.bench import ceilings
     from cnncost.bench.timing import Budget

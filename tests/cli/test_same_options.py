@@ -243,7 +243,7 @@ def test_revisions_are_run_by_the_same_options(here, capfd):
 
 
 WORKS = [
-    pytest.param(command, option, id=f"{command} {option[0]}")
+    pytest.param(command, option, id=f"{command} {' '.join(option)}")
     for command in [*RUNS, "formula"]
     for option in [
         ("--batch", "3"), ("--dtype", "float64"), ("--trace", "real"), ("--trace", "static"), ("--autocast", "bf16"),

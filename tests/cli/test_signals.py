@@ -86,6 +86,7 @@ def is_over(process):
         return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("command", "how"), PAIRS if WHOLE else PAIRS[: len(COMMANDS)])
 def test_nothing_is_left_behind(project, tmp_path, command, how):
     name, to_group = SIGNALS[how]

@@ -95,6 +95,7 @@ def test_help_and_completion_are_products(capfd):
     assert "COMPLETE" in succeeded(capfd, "completion", "bash")[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("into_a_file", sample([False, True], 1))
 def test_printf_that_c_keeps_back_goes_there_too(here, into_a_file):
     """C's library flushes what is printed into a pipe when the program ends: it must have gone before that."""
@@ -125,6 +126,7 @@ LATE = {
 """What prints its name late."""
 
 
+@pytest.mark.long
 def test_what_is_printed_as_the_program_ends_goes_there_too(tmp_path):
     """In one process, as each start of it imports torch."""
     (tmp_path / "late.py").write_text("\n".join([*LATE.values(), "from torch import nn", "Net = nn.ReLU\n"]))

@@ -225,6 +225,7 @@ def test_documents_are_utf_8_in_any_locale(python):
     assert done.stdout.decode() == lenet5().to_html()
 
 
+@pytest.mark.long
 def test_a_pipe_does_not_wait_for_what_it_does_not_need():
     """Nor does CSV for pandas."""
     code = (

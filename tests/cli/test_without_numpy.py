@@ -42,6 +42,7 @@ def ran() -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_commands_work(ran):
     told = json.loads(ran.stdout.splitlines()[-1])
     said = told.pop("to_pandas")
@@ -49,6 +50,7 @@ def test_commands_work(ran):
     assert said == "to_pandas: numpy, which pandas needs, is not installed; pip install numpy"
 
 
+@pytest.mark.long
 def test_an_onnx_file_says_what_is_missing(ran):
     assert ran.stderr == (
         "cnncost: lenet5.onnx: ONNX files need the packages onnx and numpy; install both with: "

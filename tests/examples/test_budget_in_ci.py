@@ -56,6 +56,7 @@ def test_a_wider_network_is_over_and_the_stages_are_named(project, capsys):
     assert "MACs of stage1: 42,467,328, limit ≤ 25.0 M: over by 70 %" in out
 
 
+@pytest.mark.long
 def test_its_own_tests_pass(project):
     """Also below a project whose configuration of pytest is another, as here."""
     from importlib.metadata import entry_points
@@ -95,6 +96,7 @@ exit 0
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("known", "ends"), sample([(True, "comments/77 -F body=@diff.md"), (False, "--body-file diff.md")], 1)
 )

@@ -62,6 +62,7 @@ def test_the_files_of_mnist_are_read(module, folder):
     assert float(training.images[0, 0, 0, 27]) == 0
 
 
+@pytest.mark.long
 def test_all_five_networks_learn_it_and_a_picture_is_drawn(example, folder):
     code, out, _ = example("train_mnist.py", "--data", folder, "--epochs", 6, "--plot", folder / "out.svg")
     rows = [line.split() for line in out.splitlines()[3:8]]
@@ -113,6 +114,7 @@ def test_no_folder_and_no_place_for_the_picture(example, tmp_path):
     assert (code, "does not exist" in err) == (2, True)
 
 
+@pytest.mark.long
 def test_gradients_vanish_with_sigmoids_and_not_with_skip_connections(example, tmp_path):
     code, out, _ = example("vanishing_gradients.py", "--plot", tmp_path / "out.svg")
     last = next(line for line in out.splitlines() if line.startswith("first / last"))

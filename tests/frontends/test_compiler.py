@@ -64,6 +64,7 @@ LINES = [
 ]
 
 
+@pytest.mark.long
 def test_commands_do_not_import_the_compiler(tmp_path):
     """In one fresh process, as each would do it for those after it."""
     (tmp_path / "net.py").write_text(NET)
@@ -150,6 +151,7 @@ print(json.dumps([each.__name__ for each in functions if "__dynamo_disable" in v
 """
 
 
+@pytest.mark.long
 def test_figures_are_those_with_it_and_nothing_is_left():
     """In this process it is loaded, in the other it is not."""
     ran = subprocess.run([sys.executable, "-c", "import json\n" + STEP], capture_output=True, text=True, check=True)
@@ -186,6 +188,7 @@ IN_FORWARD = [
 ]
 
 
+@pytest.mark.long
 def test_a_model_that_imports_it_gets_it():
     program = IMPORTING.format(lines=IN_FORWARD)
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

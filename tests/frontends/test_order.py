@@ -39,6 +39,7 @@ def recorded(case):
         return f"{type(error).__name__}: {error}"
 
 
+@pytest.mark.long
 def test_graphs_do_not_depend_on_what_was_analyzed_before():
     cases = samples()
     assert len({name for name, _ in cases}) == OPS

@@ -136,6 +136,7 @@ def test_forward_switches_onednn_off():
     assert torch.backends.mkldnn.enabled
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sample(["GRU", "RNN", "LSTM with projections", "LSTM in float64"], 2))
 def test_many_steps(name):
     layer = LAYERS[name]()

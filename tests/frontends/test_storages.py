@@ -326,6 +326,7 @@ print([(s.born, s.died) for s in record(model, (2, 4)).storages if s.born is not
 """
 
 
+@pytest.mark.long
 def test_lives_are_seen_in_a_process_of_its_own_as_they_are_here():
     """The first run of an op imports parts of torch; objects that the import creates must not hold tensors."""
     done = subprocess.run(  # our own code

@@ -613,6 +613,7 @@ def run(code):
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_the_zoo_is_analyzed_without_the_compiler_of_torch_nor_pandas():
     assert run(LIGHT) == ""
 
@@ -696,6 +697,7 @@ def test_the_first_analysis_of_a_process_gives_what_the_second_gives(said):
     assert said[0] == "True"
 
 
+@pytest.mark.long
 def test_what_torch_compiles_after_an_analysis_it_compiles_as_before(said):
     """Its compilers keep tables of torch's functions by identity, built when they are first imported or used."""
     assert said[1:] == ["works"]

@@ -117,6 +117,7 @@ def test_what_is_wrong_is_told(part, monkeypatch, capsys):
     assert told[part] in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_meter_on_the_cpu(monkeypatch, capsys):
     monkeypatch.setattr(rates, "STEPS", 3)
     monkeypatch.setattr(rates, "OVERHEAD", 1)  # seconds: this machine may be busy

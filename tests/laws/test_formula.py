@@ -18,6 +18,7 @@ LIBRARY.define("mystery(Tensor x) -> Tensor")
 LIBRARY.impl("mystery", torch.empty_like, "Meta")
 
 
+@pytest.mark.long
 def test_resnet50():
     laws = cnncost.formula("resnet50", vary=("batch", "height", "width"), training=False)
     macs, params = laws["macs"], laws["params"]
@@ -41,6 +42,7 @@ ZOO = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "vary"), sample(ZOO, 1))
 def test_the_zoo_at_random_sizes(name, vary):
     laws = cnncost.formula(name, vary=vary)

@@ -229,6 +229,7 @@ class Attention(nn.Module):
         return nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=mask)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "inputs", "vary"),
     [

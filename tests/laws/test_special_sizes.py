@@ -82,6 +82,7 @@ PEAKS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PEAKS)
 def test_peaks_where_forward_is_a_special_case(name):
     network, shape, sizes = PEAKS[name]

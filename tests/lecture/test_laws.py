@@ -49,6 +49,7 @@ CONV = {
 FULL = {6: "params", 40: "params", 41: "macs", 44: "params", 45: "params", 46: "macs", 52: "params", 55: "params"}
 
 
+@pytest.mark.long
 def test_every_row_of_the_tables_is_a_formula(findings):
     seen = 0
     for slide, quantity in FULL.items():

@@ -207,6 +207,7 @@ def test_it_is_small(name, most, report):
     assert len(report(name)._repr_html_()) < most
 
 
+@pytest.mark.long
 def test_a_large_model_has_a_table_alone_that_is_cut():
     """Blocks that differ from the next ones, so that none are folded."""
     kinds = (nn.ReLU, nn.Tanh)
@@ -229,6 +230,7 @@ def test_it_is_the_same_each_time(report):
     assert report("lenet5")._repr_html_() == cnncost.analyze("lenet5")._repr_html_()
 
 
+@pytest.mark.long
 def test_nbconvert_makes_a_page_of_it(compared, report, opened):
     """As the command `jupyter nbconvert` does, which asks a network for scripts of its own: those are left out here."""
     nbformat, nbconvert = pytest.importorskip("nbformat"), pytest.importorskip("nbconvert")

@@ -107,6 +107,7 @@ def test_what_the_program_does_not_show_stays(report, opened):
         assert page.get_by_role("heading", name="Layers").is_visible() == (not scripts)
 
 
+@pytest.mark.long
 def test_long_tables_are_cut_where_scripts_are_off(opened):
     net = nn.Sequential(*(nn.Sequential(*(nn.Linear(2, 2) for _ in range(49))) for _ in range(50)))
     text = cnncost.analyze(net, "1x2").to_html()

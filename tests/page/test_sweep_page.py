@@ -143,6 +143,7 @@ def test_lower_bounds_are_marked(swept, opened):
             assert text.startswith("≥") == (marked and i == 1)
 
 
+@pytest.mark.long
 def test_many_rows(swept, opened):
     """20,000: each dot of a front is drawn, others where they can be seen, and a stretch keeps what is in it."""
     many = large(20_000, swept)

@@ -33,6 +33,7 @@ def test_a_png_is_one(tmp_path, prediction):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.long
 def test_an_svg_tells_ceilings_bounds_and_heaviest_layers(tmp_path, prediction):
     pytest.importorskip("matplotlib")
     import matplotlib as mpl
@@ -57,6 +58,7 @@ def test_an_svg_tells_ceilings_bounds_and_heaviest_layers(tmp_path, prediction):
     assert again.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "inputs", "device"),
     [

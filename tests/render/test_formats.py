@@ -104,6 +104,7 @@ cnncost.analyze("lenet5").save("saved.org")
 """
 
 
+@pytest.mark.long
 def test_a_new_format_is_a_file_and_a_line(tmp_path):
     """Added to a copy of the package by CONTRIBUTING's recipe: every command offers it, messages name it."""
     shutil.copytree(PACKAGE, tmp_path / "cnncost", ignore=shutil.ignore_patterns("__pycache__"))

@@ -69,6 +69,7 @@ def sampled(table, entry, most=1):
             continue
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", ["modules", "modules in training"])
 def test_a_module_of_each_class(table):
     seen = set()
@@ -84,6 +85,7 @@ def ops():
     return tables.entries("float32")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(2))
 def test_a_sample_of_every_third_op(part):
     """tests/conformance/torch_tables.py runs them all."""

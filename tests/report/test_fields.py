@@ -33,6 +33,7 @@ def filled(lenet):
     return lenet.with_receptive_fields()
 
 
+@pytest.mark.long
 def test_plain_reports_have_no_such_columns_and_do_not_load_the_pass():
     code = (
         "import cnncost, sys\nreport = cnncost.analyze('lenet5')\n"

@@ -45,6 +45,7 @@ def without(table):
     return Table(tuple(table.columns[i] for i in kept), rows, shown=table.shown, open=table.open)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to lay the page out")
 @pytest.mark.parametrize("width", [1280, 1920, 3840])
 def test_no_column_of_a_resnet50_is_cut_off(width, report, tmp_path):
@@ -55,6 +56,7 @@ def test_no_column_of_a_resnet50_is_cut_off(width, report, tmp_path):
     assert [inner - outer for outer, inner in found["boxes"]] == [0, 0, 0]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to lay the page out")
 def test_on_a_narrow_screen_tables_scroll_and_the_page_does_not(report, tmp_path):
     found = measured(to_html(page(report("resnet50"))), 500, tmp_path)

@@ -61,6 +61,7 @@ def test_without_pandas_the_remedy_is_told(report, monkeypatch):
         to_pandas(report("lenet5"))
 
 
+@pytest.mark.long
 def test_csv_needs_no_pandas():
     code = "import sys, cnncost; cnncost.analyze('lenet5').to_csv(); sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # our own code

@@ -121,6 +121,7 @@ def test_class_and_attributes_stay(make, resize):
     assert cnncost.analyze(Whole(), [found]).totals.macs == macs(5)
 
 
+@pytest.mark.long
 def test_the_largest_batch_is_that_of_a_dict():
     sizes = [
         cnncost.max_batch(Batched(), [make({"x": torch.zeros(2, 8)})], device_memory=100_000, training=False)

@@ -76,6 +76,7 @@ def test_a_relative_import_in_no_package(tmp_path, monkeypatch):
         cnncost.analyze("net.py:Net", "1x8")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("start", sample([("-m", "cnncost"), ("-c", "from cnncost.cli import main; main()")], 1))
 def test_files_beside_the_model_take_no_library_s_place(tmp_path, start):
     """Each of them leaves a trace as soon as it runs, even where its error is caught."""

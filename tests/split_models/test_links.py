@@ -287,6 +287,7 @@ def test_topology_of_words():
 NET = ("--parallel", "fsdp=16", "--device", "fast", "--training", "--batch", "2")
 
 
+@pytest.mark.long
 def test_the_command(capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, err = ran(capfd, "roofline", "resnet18", *NET, "--format", "json")

@@ -40,6 +40,7 @@ def analyzed(name, rank):
         return cnncost.pipelined(schedule, given.get("x"), given.get("target")), given
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHOSEN)
 def test_each_rank_is_as_in_a_real_process(name, real):
     """What a stage hands to another one of its rank is replaced during the step: the witness sees what is new alone.

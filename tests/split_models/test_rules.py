@@ -29,6 +29,7 @@ def real(tmp_path_factory):
     return rows_of(CHOSEN, tmp_path_factory.mktemp("ranks") / "rows.jsonl")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHOSEN)
 def test_each_rank_by_rule_is_as_in_a_real_process(name, real):
     model, axes, program = BY_RULE[name]

@@ -29,6 +29,7 @@ def real(tmp_path_factory):
 WAITS = ["ignore:_c10d_functional..wait_tensor. an autograd kernel:UserWarning"] if WAITS_WARN_IN_BACKWARD else []
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings(*WAITS)
 @pytest.mark.parametrize("name", CHOSEN)
 def test_each_rank_is_as_in_a_real_process(name, real):

@@ -102,6 +102,7 @@ def hanging(here):
     return {"input": SHAPE, "columns": "macs", "batch": [1, 2, 3]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("jobs", "names"), sample([(2, "KeepsOn InC"), (1, "InC"), (2, "Loops Stops")], 1))
 def test_what_hangs_is_a_row_and_nothing_else_is_lost(hanging, jobs, names):
     models = [f"hang.py:{name}" for name in names.split()]
@@ -127,6 +128,7 @@ def processes_of_this_one():
     return [pid for pid in children if b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_no_process_is_left_behind(hanging):
     cnncost.sweep(["hang.py:InC", "hang.py:Loops"], {**hanging, "batch": [2]}, jobs=2, timeout=3)
@@ -161,6 +163,7 @@ def journal_digest(here):
     return json.loads(journal_path(here / "t.csv").read_text().splitlines()[0])["grid"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", [("--jobs", "1"), ("--jobs", "2"), ("--timeout", "1m")], ids=" ".join)
 def test_what_models_print_is_not_in_the_table(more, hanging, here, capfd, monkeypatch):
     """Nor is a process left where there is no pgrep, as in a slim container: joblib's own way to end one calls it."""
@@ -190,6 +193,7 @@ def test_seconds_that_are_none_are_refused(seconds):
         cnncost.sweep("lenet5", timeout=seconds)
 
 
+@pytest.mark.long
 def test_importing_torch_is_no_models_time():
     code = "import sys; from cnncost.sweeps.work import prepared_for"
     for models in (["a.onnx", "b.onnx"], ["a.onnx", "lenet5"]):
@@ -203,6 +207,7 @@ FEW_FILES = [8, 16, 20, 24, 26]
 """Limits at which loky's own errors are an OSError or its handler's."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("files", sample(FEW_FILES, 2))
 def test_too_few_open_files_for_a_process(here, files):
     program = "from cnncost.cli import main; main('sweep lenet1 lenet5 --batch 1,2 --jobs 2 -o o.csv'.split())"
@@ -266,6 +271,7 @@ def test_many_processes_raise_their_own_limit_of_open_files_until_they_end(code,
     assert [int(each) for each in done.stdout.split()] == limits
 
 
+@pytest.mark.long
 def test_processes_that_ended_leave_room_below_the_limit_for_open_files(here):
     program = (
         "import os, resource as r; from cnncost.sweeps.processes import Processes as P; "

@@ -316,6 +316,7 @@ def numbers(path):
         return [(int(row["batch"]), int(row["macs"])) for row in csv.DictReader(file)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_after_a_kill_the_same_command_resumes(here, jobs):
     code = RUN.format(grid=GRID, jobs=jobs)
@@ -382,6 +383,7 @@ def test_two_sweeps_do_not_write_to_one_output(here):
         Journal(here / "j", "x")
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_loses_no_row_and_a_model_that_kills_twice_is_an_error():
     models = ["net.py:Net", "net.py:Dies", "net.py:DiesOnce", "lenet5"]
     frame = cnncost.sweep(models, {"input": SHAPE, "columns": "macs", "batch": [1, 2]}, jobs=2)

@@ -86,6 +86,7 @@ print([(peer.failure, peer.total) for peer in verify(nn.Linear(3, 5), "2x3").pee
 """
 
 
+@pytest.mark.long
 def test_nothing_is_warned_of_where_fvcore_is_imported_for_the_first_time():
     """From 2.14 on torch says of each function that fvcore scripts, and of its tracer, that they are to be gone.
 

@@ -11,6 +11,7 @@ objects that are left, which nobody destroys. Of an interpreter's options it kno
 import atexit
 import ctypes
 import fcntl
+import gc
 import io
 import itertools
 import marshal
@@ -23,6 +24,7 @@ import socket
 import sys
 import threading
 import traceback
+import weakref
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -35,11 +37,23 @@ MOST = 64
 
 
 def prepare():
-    """Import what takes most of a process's time."""
+    """Import what takes most of a process's time, so that forks neither copy nor collect it, nor undo it at their end.
+
+    What torch registers for the end took half of a fork's time: it unloads operators, and reports what it has compiled.
+    """
+    register = atexit.register
+    atexit.register = lambda function, *args, **options: (
+        function if str(function.__module__).startswith("torch.") else register(function, *args, **options)
+    )
     for name in PACKAGES:
         package = import_module(f"cnncost.{name}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             import_module(module.name)
+    atexit.register = register
+    for finalizer in list(weakref.finalize._registry):
+        finalizer.atexit = False
+    gc.collect()
+    gc.freeze()
 
 
 def received(connection):

@@ -37,6 +37,7 @@ def test_networks_of_the_lecture_learn_digits(name, digits):
     assert after < before / 2
 
 
+@pytest.mark.long
 def test_lenet1_learns_digits(digits):
     some = digits(64)
     model, images = zoo.build("lenet1"), some.resized(28) * 2 - 1
@@ -49,6 +50,7 @@ def test_lenet1_learns_digits(digits):
     assert (model(images).argmax(dim=1) == some.labels).float().mean() > 0.8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "loss", sample([pytest.param(map_loss, id="equation 9"), pytest.param(mle_loss, id="equation 8")], 1)
 )

@@ -106,6 +106,7 @@ NETWORKS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sample(NETWORKS, 1))
 def test_equal_to_the_law_of_the_module(tmp_path, name):

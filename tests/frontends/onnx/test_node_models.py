@@ -3,6 +3,7 @@
 import pytest
 from conformance import onnx_nodes
 
+pytestmark = pytest.mark.long
 DATA = {"onnx.NonZero", "onnx.Unique", "onnx.NonMaxSuppression"}
 """Ops whose outputs' shapes are in the data."""
 
