@@ -47,15 +47,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = items
     if is_quick(config):
         chosen = quick(items)
-    elif listed.is_file():  # what has been run; but random examples are others each time
-        done = set(listed.read_text().splitlines())
-        always = ("whole_only", "hypothesis")
-        chosen = [i for i in items if i.nodeid not in done or any(hasattr(i.function, name) for name in always)]
+    elif listed.is_file():  # of what has passed; but random examples are others each time
+        passed = set(listed.read_text().splitlines())
+        chosen = [item for item in items if item.nodeid not in passed or hasattr(item.function, "hypothesis")]
     if chosen is not items:
         left = {item.nodeid for item in chosen}
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in left])
         items[:] = chosen
     return (yield)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """List what has passed, for a run of everything else."""
+    listed = os.environ.get("CNNCOST_PASSED")
+    if listed and report.when == "call" and report.passed and "PYTEST_XDIST_WORKER" not in os.environ:
+        with Path(listed).open("a") as file:
+            file.write(f"{report.nodeid}\n")
 
 
 def quick(items: list[pytest.Item]) -> list[pytest.Item]:

@@ -6,12 +6,11 @@ from itertools import product
 import pytest
 
 WHOLE = bool(os.environ.get("CNNCOST_WHOLE_SWEEPS"))
-"""True if all rows of all sweeps are to run. The variable may name a file of tests that `conftest.py` leaves out."""
+"""True if all rows of all sweeps are to run. The variable may name a file of tests to leave out (`conftest.py`)."""
 
 
 def whole_only(test):
     """Run a test only with all rows of the sweeps."""
-    test.whole_only = True
     return test if WHOLE else pytest.mark.skip(reason="long; it runs with all rows of the sweeps")(test)
 
 

@@ -3,12 +3,12 @@
 from importlib.util import find_spec
 
 import torch
-
-from tests.torchvision_cpu import install
+from torchvision_cpu import install
 
 collect_ignore = [
-    file for file, package in (("test_lightning.py", "lightning"), ("test_transformers.py", "transformers"))
-    if find_spec(package) is None
+    file
+    for file, *packages in (("test_lightning.py", "lightning"), ("test_transformers.py", "transformers", "accelerate"))
+    if None in map(find_spec, packages)
 ]  # fmt: skip
 torch.set_num_threads(1)
 if len(collect_ignore) < 2:

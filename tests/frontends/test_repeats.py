@@ -34,6 +34,7 @@ def nothing_kept(monkeypatch):
     SESSION.clear()
     monkeypatch.setattr(SESSION, "repeats", True)
     monkeypatch.setattr(opaque, "_RULES", {})  # what other tests have registered
+    monkeypatch.delattr(nn.Module, "smart_apply", raising=False)  # which Transformers adds, and is the program's
     yield
     SESSION.clear()
 
