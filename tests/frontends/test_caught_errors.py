@@ -117,6 +117,12 @@ OTHERS = {
     "an op without a fake kernel": (torch.ops.cnncost_caught_ops.without_fake, NoShapeError),
     "tracing itself": (make_fx(torch.sin), ForwardError),
     "linearizing itself": (lambda x: torch.func.linearize(torch.sin, x.detach()), ForwardError),
+    "a tensor of another library": (torch.from_dlpack, DataDependentError),
+    "a capsule for another library": (lambda x: torch.utils.dlpack.to_dlpack(x), DataDependentError),  # noqa: PLW0108  # looked up
+    "shared with processes": (lambda x: x.clone().share_memory_(), DataDependentError),
+    "a shared storage": (lambda x: x.clone().untyped_storage().share_memory_(), DataDependentError),
+    "swapped bytes": (lambda x: x.clone().untyped_storage().byteswap(torch.float32), DataDependentError),
+    "a copied storage": (lambda x: x.untyped_storage().clone(), DataDependentError),
 }
 
 
@@ -130,6 +136,23 @@ def test_what_works_on_values_alone_is_refused(trial, error):
     assert cnncost.analyze(Tries(trial), x, trace="real").totals.macs == multiplied(Tries(trial), x) == 128
 
 
+BY_NO_ANALYSIS = {
+    "a traced function": lambda x: torch.jit.trace(lambda y: y + 1, x),
+    "a traced module": lambda x: torch.jit.trace(nn.Tanh(), x),
+    "a tensor without a shape": lambda x: torch.nested.nested_tensor([x, x[:1]]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # as above
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("trial", BY_NO_ANALYSIS.values(), ids=BY_NO_ANALYSIS)
+def test_what_no_analysis_can_follow_is_refused_on_values_too(trial, trace):
+    x = torch.ones(2, 8)
+    trial(x)
+    with pytest.raises(ForwardError, match=r"traces itself \(torch\.jit\.trace\)|uses a nested tensor"):
+        cnncost.analyze(Tries(trial), x, trace=trace)
+
+
 RAISES = {
     "an op of another device": torch.ops.cnncost_caught_ops.on_cuda,
     "shapes that don't fit": lambda x: x @ x,
@@ -137,6 +160,8 @@ RAISES = {
     "an index that is too large": lambda x: x[5],
     "sizes of a sum": lambda x: x + x[:, :3],
     "no such attribute": lambda x: x.foo,
+    "a nested tensor of numbers": lambda x: torch.nested.nested_tensor([1.0, x]),
+    "the inverse of no square": torch.linalg.inv,
     "channels of a convolution": lambda x: F.conv1d(x[None], torch.ones(1, 3, 1)),
     "its own": lambda x: (_ for _ in ()).throw(ValueError(f"depends on data, not {x.dim()}")),
 }

@@ -109,12 +109,10 @@ class RealRecorder(Recorder):
 
     def run_of(self, inputs: str, tracker: Tracker, draws: Draws) -> RealRun:
         """Return what depends on values. `inputs` describes their source; `draws` knows the generators drawn from."""
-        of_torch = ["torch's random numbers"] if self._reads_random else []
-        names = [*draws.drawn_from(), *of_torch, *tracker.moved_generators()]
+        names = [*draws.drawn_from(), *["torch's random numbers"] * self._reads_random, *tracker.moved_generators()]
         if names:
             inputs = f"{inputs} and one draw of {' and '.join(names)}"
-        first = tracker.path(self._reads[0]) if self._reads else ""
-        return RealRun(inputs, tuple(self._marked), len(self._reads), first)
+        return RealRun(inputs, tuple(self._marked), len(self._reads), next(map(tracker.path, self._reads), ""))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -136,18 +134,19 @@ class RealRecorder(Recorder):
         if op.mutable or op.schema_name.endswith(_WRITING):
             self._weights.save_before_write((tensor for tensor, _ in operands), self.ledger)
         result = func(*args, **kwargs)
-        if collectives.is_collective(op) and not collectives.is_functional(op):
-            collectives.record(self, op, args, kwargs, operands)
+        with self.errors_noted():
+            if collectives.is_collective(op) and not collectives.is_functional(op):
+                collectives.record(self, op, args, kwargs, operands)
+                return result
+            entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
+            if op.composite:
+                entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, Recorder))
+            masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
+            self._is_random = op.random
+            self._makes_sizes = masked or torch.Tag.dynamic_output_shape in func.tags or op.schema_name in _SIZED
+            result = self._on_meta(self._record_run(entry, operands, result))
+            self._makes_sizes = self._is_random = False
             return result
-        entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
-        if op.composite:
-            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, Recorder))
-        masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
-        self._is_random = op.random
-        self._makes_sizes = masked or torch.Tag.dynamic_output_shape in func.tags or op.schema_name in _SIZED
-        result = self._on_meta(self._record_run(entry, operands, result))
-        self._makes_sizes = self._is_random = False
-        return result
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
         index = len(self.nodes)
@@ -180,8 +179,8 @@ class RealRecorder(Recorder):
     def _sized_in_call(self, outputs: tuple[int, ...]) -> bool:
         """True if a new tensor is as long as one of data-dependent shape in this call, as in `zeros(len(boxes))`."""
         values = self.ledger.values
-        sizes = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
-        extents = sizes | self._extents.get(self.call, set())
+        extents = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
+        extents |= self._extents.get(self.call, set())
         return any(values[o].shape and values[o].shape[0] in extents for o in outputs)
 
 
@@ -283,6 +282,7 @@ def _run(
                 loss = step.loss(result) if step is not None else None
             if step is not None and loss is not None:
                 step.run(loss)
+            recorder.raise_if_refused()
     except (Exception, SystemExit) as error:
         if isinstance(error, InputError):
             raise

@@ -28,7 +28,7 @@ from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload, overload
-from cnncost.frontends.torch.refusals import is_only_without_data
+from cnncost.frontends.torch.refusals import is_only_without_data, runs_on_zeros
 from cnncost.frontends.torch.restated import restated
 from cnncost.frontends.torch.results import ResultRecorder, of_noise
 from cnncost.frontends.torch.running import meta_like, replace_tensors, stays_whole
@@ -145,7 +145,8 @@ class Recorder(ResultRecorder):
             return self._run_first(func, args, kwargs, key, operands)
         except Exception as error:
             name = None if is_higher_order(func) else func.name()
-            if is_only_without_data(error, name, self.device_type(operands[0][0]) if operands else "cpu"):
+            device_type = self.device_type(operands[0][0]) if operands else "cpu"
+            if is_only_without_data(error, name, device_type) or runs_on_zeros(func, args, kwargs):
                 self.refuse(error)
             raise
 

@@ -6,6 +6,9 @@ an alias that was created unobserved, and a tensor whose storage was written to 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from cnncost.frontends.torch import memo as memos
@@ -144,14 +147,28 @@ class RecorderState(TorchDispatchMode):
         self.note_read(self.ledger.find(tensor))
         return values
 
-    def refuse(self, error: Exception) -> Exception:
-        """Note an error that forward gets only because tensors have no data; return it."""
-        if self.refused is None and not self.on_values:
+    def refuse(self, error: Exception, *, on_values: bool = False) -> Exception:
+        """Note an error that forward gets only because it is analyzed; return it.
+
+        Args:
+            error: the error, which forward may catch.
+            on_values: whether it is not tensors without data that are its reason, so that a run on values gets it, too.
+        """
+        if self.refused is None and (on_values or not self.on_values):
             self.refused = error
         return error
 
+    @contextmanager
+    def errors_noted(self) -> Iterator[None]:
+        """Context of what the recorder itself does, and not forward: its errors are noted."""
+        try:
+            yield
+        except Exception as error:
+            self.refuse(error, on_values=True)
+            raise
+
     def raise_if_refused(self) -> None:
-        """Raise the error that forward got only because tensors have no data, if it caught one."""
+        """Raise the error that forward got only because it is analyzed, if it caught one."""
         if self.refused is not None:
             raise self.refused
 

@@ -20,6 +20,7 @@ from cnncost.frontends.torch import (
     higher_order,
     reassigned,
     saved_tensors,
+    shared_memory,
     skeleton_cache,
     unwatched,
 )
@@ -310,12 +311,15 @@ class _Run:
 def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patch]) -> Iterator[None]:
     """Context in which all patches of a recording are applied; to be entered while the recorder is active."""
     recorder, ledger = tracker.recorder, tracker.recorder.ledger
-    saved = [] if recorder.on_values else saved_tensors.patches(appearance.is_ours, recorder.read, recorder.refuse)
+    without_data = [] if recorder.on_values else [
+        *saved_tensors.patches(appearance.is_ours, recorder.read, recorder.refuse),
+        *shared_memory.patches(appearance.is_ours, recorder.refuse),
+    ]  # fmt: skip
     patches = [
         *other_patches, *unwatched.PATCHES, *higher_order.patches(recorder.notes), *tracker.patches(),
         *collectives.unrecorded_propagation(), *refused_tracing(recorder.on_values, recorder.refuse),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
-        *global_hooks.patches(recorder.skeleton), *appearance.patches(), *saved,
+        *global_hooks.patches(recorder.skeleton), *appearance.patches(), *without_data,
     ]  # fmt: skip
     with room_for_replaced_calls(), appearance.shown(), collectives.context_parallel_ended(), patched(patches):
         yield

@@ -6,17 +6,25 @@ Forward may catch such an error and do something else than in a real run. The re
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import torch
 
 from cnncost.errors import DataDependentError
-from cnncost.frontends.torch.compat.dispatch import has_kernel
+from cnncost.frontends.torch.compat.dispatch import has_kernel, without_modes
+from cnncost.frontends.torch.meta import is_meta
+from cnncost.frontends.torch.running import replace_tensors
+from cnncost.frontends.torch.types import tensors_in
 
 _VALUES_NEEDED = re.compile(
     r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta"
-    r"|reads the values|depends on|to be on cpu, but it's on meta",
+    r"|reads the values|depends on|to be on cpu, but it's on meta|storage of a tensor on device .meta",
     re.IGNORECASE,
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 """Patterns of messages, torch's and ours."""
+_FEW = 1 << 20
+"""Elements that tensors may have together for an op to be tried on zeros."""
 _ON_ALL_DEVICES = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional", "CompositeImplicitAutograd")
 
 
@@ -38,6 +46,24 @@ def is_only_without_data(error: BaseException, op: str | None, device_type: str)
     if not reads_values(error) and not lacking_kernel(error):
         return False
     return op is None or any(has_kernel(op, key) for key in (device_type.upper(), *_ON_ALL_DEVICES))
+
+
+def runs_on_zeros(func: Any, args: Any, kwargs: Any) -> bool:
+    """True if one of torch's ops, which raised on tensors without data, doesn't raise on zeros in their place.
+
+    False for large tensors, and for ops of other libraries, whose kernels may do more than to compute.
+    """
+    tensors = list(tensors_in((args, kwargs)))
+    if getattr(func, "namespace", "") != "aten" or sum(t.numel() for t in tensors) > _FEW:
+        return False
+    try:
+        with without_modes(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            values = {id(t): torch.zeros(t.shape, dtype=t.dtype) if is_meta(t) else t.clone() for t in tensors}
+            args, kwargs = replace_tensors((args, kwargs or {}), values, torch.device("cpu"))
+            func(*args, **kwargs)
+    except Exception:  # noqa: BLE001  # whatever an op raises
+        return False
+    return True
 
 
 def message_of(error: BaseException) -> str:

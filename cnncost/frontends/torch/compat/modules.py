@@ -81,6 +81,16 @@ CFUNCTIONS: Any = torch._VF
 PAD_PACKED_PLACE = (torch._VF, "_pad_packed_sequence")
 """The function that `pad_packed_sequence` calls. It writes the lengths through a data pointer, not by an op."""
 
+TRACING_PLACES = tuple(
+    (owner, name)
+    for owner, name in [
+        (torch._C, "_create_function_from_trace"), (torch._C, "_create_function_from_trace_with_dict"),
+        (torch._C, "_create_graph_by_tracing"), (torch.jit._trace, "make_module"),
+    ]
+    if hasattr(owner, name)
+)  # fmt: skip
+"""The functions by which `torch.jit.trace` and `torch.onnx` trace functions and modules."""
+
 INITIAL_FILL_PLACES = tuple(
     (nn.init, name)
     for name in "_no_grad_uniform_ _no_grad_normal_ _no_grad_trunc_normal_ _no_grad_fill_ _no_grad_zero_".split()
