@@ -9,11 +9,11 @@ from typing import Any
 from cnncost import units
 from cnncost.devices.model import FORMATS, Device
 from cnncost.passes.roofline import OpTime, Predicted
-from cnncost.render.document import Cell, Column, Document, Role, Table, notes
+from cnncost.render.document import Cell, Column, Document, Note, Notes, Role, Table, notes
 from cnncost.render.document import Row as DocumentRow
 from cnncost.render.values import as_data
 from cnncost.report import heading, link_text
-from cnncost.report.columns import AT_LEAST
+from cnncost.report.columns import AT_LEAST, AT_MOST, NEITHER
 from cnncost.report.formula import wrapped
 from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEstimate, forward_time, times_of, top_rows
 
@@ -32,6 +32,7 @@ def document(prediction: Prediction, by: By = "layer", top: int | None = None) -
             notes(f"on {ceilings(roofline.device, roofline.dtype)}", formula(roofline.device), apart=False, hang=""),
             _table(prediction, by, top),
             notes(*footer(prediction), hang=""),
+            Notes(_SIGNS, apart=False, hang=""),
             *link_text.parts(prediction),
         ),
     )
@@ -76,11 +77,11 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
     # a bar's length is a fraction of the longest bar
     def row(each: Row, role: Role) -> DocumentRow:
         data, seconds = _plain(each.predicted), each.predicted.seconds
-        share = seconds / total.seconds if total.seconds else None
+        share = seconds / total.seconds if total.seconds and (seconds or not each.predicted.unknown) else None
         bar = Fraction(round(1e6 * seconds / slowest), 10**6) if slowest and role != "total" else None
         values = {"name": each.name, "class": each.class_name, "share": share, "bar": bar, **data}
-        bounded = ("seconds",) * bool(each.predicted.unknown) + ("flops", "bytes") * each.predicted.leaves_out_ops
-        values |= {name: Cell(values[name], AT_LEAST) for name in bounded}
+        marks = _marks(each.predicted, total, role)
+        values |= {name: Cell(values[name], mark) for name, mark in marks.items() if values[name] not in {None, ""}}
         return DocumentRow(tuple(values[column.name] for column in columns), role)
 
     rows = [row(each, "row") for each in shown] + ([row(rest, "rest")] if rest else [])
@@ -88,6 +89,20 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
     return Table(columns, tuple(rows), "rows", optional=("bar",) if slowest else ())
 
 
+def _marks(each: Predicted, total: Predicted, role: Role) -> dict[str, str]:
+    """Return the signs of a row's numbers, by column, because of what its times or the total leave out."""
+    marks = {"share": AT_MOST} if total.unknown and role != "total" else {}
+    if each.unknown:
+        marks = {"seconds": AT_LEAST, "bound": NEITHER, "share": "" if role == "total" else NEITHER}
+    if each.leaves_out_ops:
+        marks |= {"flops": AT_LEAST, "bytes": AT_LEAST, "intensity": NEITHER}
+    return marks
+
+
+_SIGNS = (
+    Note(f"{AT_MOST}: at most, as the total leaves out times", sign=AT_MOST),
+    Note(f"{NEITHER}: may be different, as what is left out may change it", sign=NEITHER),
+)
 _CEILINGS = tuple(
     f"{ceiling}{which}_seconds" for which in ("", "_bound") for ceiling in ("compute", "memory", "launch")
 )
@@ -227,7 +242,7 @@ def training(assumed: Training, estimate: TrainingEstimate, device: Device, *, p
 def _shares(each: Predicted) -> str:
     parts = (("compute", each.compute), ("memory", each.memory), ("launch", each.launch))
     shares = ", ".join(f"{units.percent(n, each.seconds)} {name}-bound" for name, n in parts if n)
-    return f"; {shares}" if shares else ""
+    return f"; {'of what is known, ' * bool(each.unknown)}{shares}" if shares else ""
 
 
 def _plain(each: Predicted) -> dict[str, Any]:

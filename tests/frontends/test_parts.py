@@ -10,10 +10,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import cnncost
 from cnncost.frontends.torch import known_parts, memo, parts
+from cnncost.frontends.torch.recorder import Recorder
 from cnncost.render.text import to_text
 from cnncost.report import memory_tables
 from cnncost.report.model import Report
-from tests.oracles.allocations import peaks
+from cnncost.session import SESSION
+from tests.oracles.allocations import peaks, training_peak
 
 
 class Does(nn.Module):
@@ -339,3 +341,15 @@ def test_what_is_known_of_parts_is_what_they_have_out_when_they_run(name, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(known_parts, "known_bytes", lambda *_: None)
         assert found == scratch()
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.Mish, nn.GELU, nn.Softplus], ids=lambda kind: kind.__name__)
+def test_an_op_that_arrives_in_its_own_decomposition_is_a_kernel(activation, monkeypatch):
+    """It was decomposed again and again, down to Python's limit of recursion, which decided what memory it takes."""
+    made = []
+    new_recorder = Recorder._new_recorder
+    monkeypatch.setattr(Recorder, "_new_recorder", lambda recorder: made.append(recorder) or new_recorder(recorder))
+    model, x = nn.Sequential(nn.Conv2d(2, 8, 1), activation(), nn.Conv2d(8, 3, 1)), torch.randn(2, 2, 4, 4)
+    SESSION.clear()
+    assert cnncost.analyze(model, x, training=True).memory.training_peak == training_peak(model, x)
+    assert len(made) <= 2

@@ -92,7 +92,8 @@ def _limit_cells(model: ModelCheck, judged: Judged) -> tuple[Any, ...]:
     return (
         model.budget.name, limited, limited + (f" ({module})" if module else ""),
         Cell(old, words.baseline_mark(judged)), Cell(words.used(judged), words.used_mark(judged)),
-        Cell(since_baseline or ("±0" if old else ""), since_mark), words.bound(judged), judged.headroom,
+        Cell(since_baseline or ("±0" if old else ""), since_mark), words.bound(judged),
+        Cell(judged.headroom, "" if judged.headroom is None else words.headroom_mark(judged)),
         Cell(since_baseline, since_mark if since_baseline else ""),
         Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value),
         f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}",

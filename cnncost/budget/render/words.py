@@ -14,7 +14,7 @@ from cnncost.budget.quantities import Unit, Value, show, show_exact
 from cnncost.budget.snapshot import PEAKS, Snapshot
 from cnncost.render import values
 from cnncost.render.document import Note
-from cnncost.report.columns import AT_LEAST, NEITHER
+from cnncost.report.columns import AT_LEAST, AT_MOST, NEITHER
 
 MODEL = "(the model)"
 """Shown instead of the model's own path, which is empty."""
@@ -51,6 +51,18 @@ def baseline_mark(judged: Judged) -> str:
 
 def _mark(judged: Judged) -> str:
     return AT_LEAST if judged.rule.quantity.grows else NEITHER
+
+
+def headroom_mark(judged: Judged) -> str:
+    """Return the sign of a headroom whose figure, or whose limit by its baseline, leaves something out."""
+    limit = judged.rule.limit
+    if limit.relative and judged.baseline_partial:
+        return NEITHER
+    if not judged.partial:
+        return ""
+    if not judged.rule.quantity.grows or limit.comparison == "==":
+        return NEITHER
+    return AT_MOST if limit.direction == "<=" else AT_LEAST
 
 
 def since_mark(judged: Judged) -> str:
@@ -168,6 +180,7 @@ _EITHER = "larger or smaller, as ops without a rule are missing"
 _MISSING = "as ops without a rule, or unknown temporaries, are missing"
 SIGNS = (
     Note(f"{AT_LEAST}: a lower bound, {_MISSING}", "note", sign=AT_LEAST),
+    Note(f"{AT_MOST}: an upper bound, {_MISSING}", "note", sign=AT_MOST),
     Note(f"{NEITHER}: can be larger or smaller, {_MISSING}", "note", sign=NEITHER),
 )
 """Notes that explain the signs of figures and changes, each for a document whose tables have the sign."""

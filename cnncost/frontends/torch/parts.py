@@ -86,6 +86,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
         return None
     stand_ins = {id(tensor): _meta_copy(tensor, tracked.sig.grad) for tensor, tracked in operands}
     recorder = make()
+    recorder.decomposes = op.func
     for stand_in in stand_ins.values():
         recorder.ledger.add_source(stand_in, "input")
     if depends_on_values(op, args):  # the second argument has the batch size at each time step

@@ -40,6 +40,7 @@ class Recording(Protocol):
         values_at_hand: known values of meta tensors, by the tensors' `id`.
         follows_devices: whether results of ops must be assigned to devices, because some tensor is not on the model's.
         on_values: whether ops run on real data.
+        decomposes: the composite op whose inner ops are recorded, if that is what the recorder is for.
     """
 
     ledger: TensorTable
@@ -48,6 +49,7 @@ class Recording(Protocol):
     values_at_hand: dict[int, torch.Tensor]
     follows_devices: bool
     on_values: bool
+    decomposes: Any
 
     @property
     def originals(self) -> Originals | None:

@@ -145,6 +145,8 @@ class Recorder(ResultRecorder):
             return self._run_first(func, args, kwargs, key, operands)
         except Exception as error:
             name = None if is_higher_order(func) else func.name()
+            if isinstance(error, RecursionError):  # there is no room to look into it
+                raise
             device_type = self.device_type(operands[0][0]) if operands else "cpu"
             if is_only_without_data(error, name, device_type) or runs_on_zeros(func, args, kwargs):
                 self.refuse(error)
@@ -190,7 +192,7 @@ class Recorder(ResultRecorder):
             result = self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
             self.appearance.place(result, META)
             return result
-        if op.composite:
+        if op.composite and func is not self.decomposes:
             entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, self._new_recorder))
         if key is not None and self._use_memo and not (op.composite and parts.depends_on_values(op, args)):
             self._memo[key] = entry

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -87,6 +88,8 @@ class RecorderState(TorchDispatchMode):
     supports_higher_order_operators = True
     on_values = False
     """Whether ops run on real data."""
+    decomposes: Any = None
+    """The composite op whose inner ops are recorded. If it arrives here itself, it has a kernel of its own."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
