@@ -27,10 +27,11 @@ os.environ["CNNCOST_NO_CACHE"] = "1"  # processes that tests start analyze anew;
 
 
 def is_quick(config: pytest.Config) -> bool:
-    """Return whether tests are left out: neither paths nor an expression say which are to run."""
+    """Return whether tests are left out: neither paths nor options say which are to run."""
     if hasattr(config, "workerinput"):  # a worker of pytest-xdist gets the controller's folders as paths
         return config.workerinput["quick"]
-    at_will = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or config.option.markexpr
+    chosen = [getattr(config.option, name, None) for name in ("keyword", "markexpr", "lf")]
+    at_will = config.args_source is pytest.Config.ArgsSource.ARGS or any(chosen)
     return not at_will and "CNNCOST_WHOLE_SWEEPS" not in os.environ
 
 

@@ -231,7 +231,7 @@ def training(assumed: Training, estimate: TrainingEstimate, device: Device, *, p
     step = "recorded" if estimate.recorded else "taken as 3 forward passes"
     least = "" if device.measured and not partial else AT_LEAST
     energy = f", {least}{estimate.joules / 3.6e6:,.3g} kWh at {device.power:g} W each" if estimate.joules else ""
-    steps = f"{estimate.steps:,.0f} steps of {units.si(estimate.step_seconds, 's')}"
+    steps = f"{estimate.steps:,.0f} steps of {least}{units.si(estimate.step_seconds, 's')}"
     return (
         f"training: {assumed.epochs:g} epochs of {units.exact(assumed.examples)} examples on {many}: "
         f"{least}{units.duration(estimate.seconds)}{energy}; {steps}, "

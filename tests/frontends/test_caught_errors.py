@@ -6,6 +6,8 @@ Each forward tries something that works on values, and runs a wide layer instead
 import contextlib
 import io
 import pickle
+import threading
+from functools import partial
 
 import pytest
 import torch
@@ -112,6 +114,7 @@ def test_a_read_that_forward_catches_is_one_all_the_same(read, way, training):
     assert report.run_on.startswith("the values given")
 
 
+QUANTIZE = partial(torch.quantize_per_tensor, scale=0.1, zero_point=0, dtype=torch.quint8)
 OTHERS = {
     "an op without a kernel for meta": (torch.ops.cnncost_caught_ops.on_cpu, NoShapeError),
     "an op without a fake kernel": (torch.ops.cnncost_caught_ops.without_fake, NoShapeError),
@@ -122,6 +125,8 @@ OTHERS = {
     "shared with processes": (lambda x: x.clone().share_memory_(), DataDependentError),
     "a shared storage": (lambda x: x.clone().untyped_storage().share_memory_(), DataDependentError),
     "swapped bytes": (lambda x: x.clone().untyped_storage().byteswap(torch.float32), DataDependentError),
+    "a pickled storage": (lambda x: pickle.dumps(x.untyped_storage()), DataDependentError),
+    "an op that has a quantized kernel alone": (lambda x: torch.ops.quantized.relu6(QUANTIZE(x)), NoShapeError),
     "a copied storage": (lambda x: x.untyped_storage().clone(), DataDependentError),
 }
 
@@ -162,6 +167,11 @@ RAISES = {
     "no such attribute": lambda x: x.foo,
     "a nested tensor of numbers": lambda x: torch.nested.nested_tensor([1.0, x]),
     "the inverse of no square": torch.linalg.inv,
+    "a view across strides": lambda x: x.T.view(-1),
+    "a view of other bytes": lambda x: x.T.view(torch.float64),
+    "a matrix that is not positive": lambda x: torch.linalg.cholesky(torch.ones(3, 3)),
+    "positions beyond a table": lambda x: F.embedding(torch.arange(9), torch.ones(2, 8)),
+    "an index beyond": lambda x: torch.ones(2, 4)[torch.arange(5)],
     "channels of a convolution": lambda x: F.conv1d(x[None], torch.ones(1, 3, 1)),
     "its own": lambda x: (_ for _ in ()).throw(ValueError(f"depends on data, not {x.dim()}")),
 }
@@ -231,3 +241,36 @@ def test_a_read_that_a_training_step_catches_is_one_all_the_same(layer, how):
     report = cnncost.analyze(layer(8, 8), torch.ones(2, 8), training=True, trace="real", **how)
     assert [row.macs for row in report.phases][:2] == [128, 128]
     assert sum(row.macs for row in report.phases) == 256
+
+
+def trace():
+    print(torch.jit.trace(lambda y: y + 1, torch.ones(2))(torch.ones(2)).tolist())  # noqa: T201  # lists would be put back
+
+
+@pytest.mark.filterwarnings("ignore")  # as above
+def test_what_another_thread_traces_meanwhile_is_traced(capsys):
+    def forward(x):
+        thread = threading.Thread(target=trace)
+        thread.start()
+        thread.join()
+
+    assert cnncost.analyze(Tries(forward), (2, 8)).totals.macs == 128
+    assert capsys.readouterr().out == "[2.0, 2.0]\n"
+
+
+class Masked(nn.Module):
+    """Torch asks for the layout of a masked tensor by an op that no dispatcher knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.tries = Tries(lambda x: torch.masked.masked_tensor(x.detach(), x > 0).sum())
+
+    def forward(self, x):
+        return self.tries(x)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of a prototype
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_an_op_that_no_dispatcher_knows(trace):
+    assert Masked()(torch.ones(2, 8)).shape == (2, 8)  # `Products` would be such an analysis
+    assert cnncost.analyze(Masked(), torch.ones(2, 8), trace=trace).totals.macs == 128

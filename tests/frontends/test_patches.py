@@ -390,7 +390,7 @@ torch.nn.modules.module.Module._call_impl.__code__ torch.fx.experimental.proxy_t
 torch._C._create_function_from_trace torch._C._create_function_from_trace_with_dict torch._C._create_graph_by_tracing
 torch.jit._trace.make_module torch.to_dlpack torch.utils.dlpack.to_dlpack torch.Tensor.__dlpack__
 torch.storage.UntypedStorage._share_fd_cpu_ torch.storage.UntypedStorage._share_filename_cpu_
-torch.storage.UntypedStorage.byteswap
+torch.storage.UntypedStorage.byteswap torch.storage.UntypedStorage.__reduce__
 torch.tensor torch.as_tensor torch.tensor_split torch.ctc_loss torch._shape_as_tensor
 torch.is_grad_enabled torch._C._set_grad_enabled torch._C._is_any_autocast_enabled
 torch.is_autocast_enabled torch.get_autocast_dtype torch.amp.autocast_mode._cast

@@ -72,9 +72,9 @@ def since_mark(judged: Judged) -> str:
 
 def bound(judged: Judged) -> str:
     """Return the limit, such as `≤ 4.10 G`."""
-    unit = judged.rule.quantity.unit
-    text = judged.rule.limit.show(judged.bound, unit)
-    return f"{text[:1]} {show_exact(judged.bound, unit)}" if _looks_equal(judged) else text
+    unit, limit = judged.rule.quantity.unit, judged.rule.limit
+    text = (show_exact if _looks_equal(judged) else show)(judged.bound, unit)
+    return f"{limit.sign} {NEITHER * (limit.relative and judged.baseline_partial)}{text}"
 
 
 def _looks_equal(judged: Judged) -> bool:

@@ -17,6 +17,7 @@ from cnncost.frontends.torch.compat.modules import Convolution, Norm
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.refusals import lacking_kernel, message_of, reads_values
+from cnncost.frontends.torch.self_tracing import TRACED
 from cnncost.near import suggestion
 
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
@@ -75,7 +76,8 @@ def explain_failure(
     hint = next((remedy for sign, remedy in _REMEDIES if sign in message), default)
     if not path and input_shapes and _BY_KEYS.search(f"{type(error).__name__}: {message}"):
         got, hint = "", f"the model's input was {input_shapes}; {_NESTED_ADVICE}"
-    if not hint and not on_values and not isinstance(error, _ALSO_ON_VALUES) and not _ABOUT_SHAPES.search(text):
+    alike = on_values or isinstance(error, _ALSO_ON_VALUES) or TRACED in text
+    if not hint and not alike and not _ABOUT_SHAPES.search(text):
         hint = _IF_IT_WORKS
     return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
 

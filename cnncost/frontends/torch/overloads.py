@@ -87,8 +87,10 @@ class Overload:
         """True if the op decomposes into other ops on all devices, or is a foreach op: one op per list element."""
         if is_foreach(self.schema_name):
             return True
-        key = "CompositeImplicitAutograd"
-        return bool(has_kernel(self.func.name(), key))
+        try:
+            return bool(has_kernel(self.func.name(), "CompositeImplicitAutograd"))
+        except RuntimeError:  # an op that the dispatcher doesn't know, as TorchScript's `prim::layout`
+            return False
 
     @cached_property
     def written(self) -> tuple[tuple[int, str], ...]:

@@ -121,18 +121,19 @@ class RealRecorder(Recorder):
         if types and any(map(is_wrapper, types)):
             return NotImplemented
         operands: TensorArgs = []
-        self.scan(args, [], operands)
-        self.scan(kwargs.values(), [], operands)
+        self.scan((*args, *kwargs.values()), [], operands)
         if self.attributor is not None:
             self.call = self.attributor.call(operands)
             if (in_place := self.attributor.in_place(func, args, operands)) is not None:
                 return self.__torch_dispatch__(in_place, types, args, kwargs)
         op = overload(func)
-        whole = is_known(op) if not any_sparse([t for t, _ in operands]) else not has_parts(op, args, kwargs)
-        if is_of_several(op.schema_name, args) or (op.composite and not (whole and stays_whole(op, operands))):
+        with self.errors_noted():
+            whole = is_known(op) if not any_sparse([t for t, _ in operands]) else not has_parts(op, args, kwargs)
+            in_parts = op.composite and not (whole and stays_whole(op, operands)) or is_of_several(op.schema_name, args)
+            if not in_parts and (op.mutable or op.schema_name.endswith(_WRITING)):
+                self._weights.save_before_write((tensor for tensor, _ in operands), self.ledger)
+        if in_parts:
             return self._run_parts(func, args, kwargs, operands)
-        if op.mutable or op.schema_name.endswith(_WRITING):
-            self._weights.save_before_write((tensor for tensor, _ in operands), self.ledger)
         result = func(*args, **kwargs)
         with self.errors_noted():
             if collectives.is_collective(op) and not collectives.is_functional(op):
@@ -166,8 +167,7 @@ class RealRecorder(Recorder):
         reads = name.removesuffix(".default") in _READS
         if reads and not self._varies.isdisjoint(inputs):
             self._reads.append(self.call)
-        if has_random_input and (reads or self._makes_sizes):
-            self._reads_random = True
+        self._reads_random |= has_random_input and (reads or self._makes_sizes)
         if self._makes_sizes or not self._sized.isdisjoint(inputs):
             self._marked.append(index)
             values = self.ledger.values

@@ -148,7 +148,7 @@ class Recorder(ResultRecorder):
             if isinstance(error, RecursionError):  # there is no room to look into it
                 raise
             device_type = self.device_type(operands[0][0]) if operands else "cpu"
-            if is_only_without_data(error, name, device_type) or runs_on_zeros(func, args, kwargs):
+            if is_only_without_data(error, name, device_type) or runs_on_zeros(error, func, args, kwargs):
                 self.refuse(error)
             raise
 

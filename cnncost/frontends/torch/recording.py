@@ -317,8 +317,8 @@ def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patc
     ]  # fmt: skip
     patches = [
         *other_patches, *unwatched.PATCHES, *higher_order.patches(recorder.notes), *tracker.patches(),
-        *collectives.unrecorded_propagation(), *refused_tracing(recorder.on_values, recorder.refuse),
-        *reassigned.patches(ledger.forget, ledger.resize_storage),
+        *refused_tracing(recorder.on_values, appearance.is_ours, recorder.refuse),
+        *collectives.unrecorded_propagation(), *reassigned.patches(ledger.forget, ledger.resize_storage),
         *global_hooks.patches(recorder.skeleton), *appearance.patches(), *without_data,
     ]  # fmt: skip
     with room_for_replaced_calls(), appearance.shown(), collectives.context_parallel_ended(), patched(patches):

@@ -23,6 +23,10 @@ _VALUES_NEEDED = re.compile(
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 """Patterns of messages, torch's and ours."""
+_INTERNAL = re.compile(
+    r"INTERNAL ASSERT|Internal error|not implemented|unsupported|not supported|\bmeta\b", re.IGNORECASE
+)
+"""A message that is not about an op's arguments, whose sizes and strides are those of a real run."""
 _FEW = 1 << 20
 """Elements that tensors may have together for an op to be tried on zeros."""
 _ON_ALL_DEVICES = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional", "CompositeImplicitAutograd")
@@ -45,25 +49,36 @@ def is_only_without_data(error: BaseException, op: str | None, device_type: str)
         return True
     if not reads_values(error) and not lacking_kernel(error):
         return False
-    return op is None or any(has_kernel(op, key) for key in (device_type.upper(), *_ON_ALL_DEVICES))
+    here = device_type.upper()
+    return op is None or any(has_kernel(op, key) for key in (here, f"Quantized{here}", *_ON_ALL_DEVICES))
 
 
-def runs_on_zeros(func: Any, args: Any, kwargs: Any) -> bool:
+def runs_on_zeros(error: Exception, func: Any, args: Any, kwargs: Any) -> bool:
     """True if one of torch's ops, which raised on tensors without data, doesn't raise on zeros in their place.
 
-    False for large tensors, and for ops of other libraries, whose kernels may do more than to compute.
+    False if the error is about the arguments, and for ops of other libraries, whose kernels may do more than compute.
+    Tensors that are too large to try an op on them are assumed to be fine.
     """
-    tensors = list(tensors_in((args, kwargs)))
-    if getattr(func, "namespace", "") != "aten" or sum(t.numel() for t in tensors) > _FEW:
+    if getattr(func, "namespace", "") != "aten" or not _INTERNAL.search(message_of(error)):
         return False
+    tensors = list(tensors_in((args, kwargs)))
+    if sum(t.untyped_storage().nbytes() // t.element_size() for t in tensors) > _FEW:
+        return True
     try:
         with without_modes(), torch.no_grad(), torch.random.fork_rng(devices=[]):
-            values = {id(t): torch.zeros(t.shape, dtype=t.dtype) if is_meta(t) else t.clone() for t in tensors}
+            values = {id(tensor): _values(tensor) for tensor in tensors}
             args, kwargs = replace_tensors((args, kwargs or {}), values, torch.device("cpu"))
             func(*args, **kwargs)
     except Exception:  # noqa: BLE001  # whatever an op raises
         return False
     return True
+
+
+def _values(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy of a tensor, or, if it has no data, zeros of the same size and strides."""
+    if not is_meta(tensor):
+        return tensor.clone()
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).zero_()
 
 
 def message_of(error: BaseException) -> str:

@@ -57,6 +57,7 @@ SHARING_PLACES = {
     (torch.utils.dlpack, "to_dlpack"): "handing it to another library",
     (torch.UntypedStorage, "_share_fd_cpu_"): "sharing it with another process",
     (torch.UntypedStorage, "_share_filename_cpu_"): "sharing it with another process",
+    (torch.UntypedStorage, "__reduce__"): "pickling its storage",
     (torch.UntypedStorage, "byteswap"): "swapping its bytes",
 }
 """Functions and methods that share a tensor's memory, or change it without the dispatcher, with what a call does."""
