@@ -100,6 +100,7 @@ def _marks(each: Predicted, total: Predicted, role: Role) -> dict[str, str]:
 
 
 _SIGNS = (
+    Note(f"{AT_LEAST}: at least, without what is left out", sign=AT_LEAST),
     Note(f"{AT_MOST}: at most, as the total leaves out times", sign=AT_MOST),
     Note(f"{NEITHER}: may be different, as what is left out may change it", sign=NEITHER),
 )

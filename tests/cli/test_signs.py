@@ -75,9 +75,11 @@ CASES = [
     pytest.param(
         ("serve", "nets.py:KeepsUnknown", "--input", "1x1x4", "--context", "6"), "≥", id="serve, an op without a rule",
     ),
-    pytest.param(("check", "macs = 1_000_000"), "≥", id="check, a sum"),
+    pytest.param(("check", "macs = 1_000_000"), "≥≤", id="check, a sum"),
     pytest.param(("check", 'arithmetic_intensity = ">= 0.001"'), "~", id="check, a ratio"),
     pytest.param(("check", "params = 1_000_000"), "", id="check, of what is known"),
+    pytest.param(("roofline", "nets.py:unknown", *INPUT, "--device", "h100"), "≥≤~", id="roofline"),
+    pytest.param(("roofline", "nets.py:Known", *INPUT, "--device", "h100"), "", id="roofline, all known"),
 ]  # fmt: skip
 
 
