@@ -40,7 +40,7 @@ FRAGMENT = """
 .cnncost .note { font-weight: 400; font-style: italic; }
 .cnncost .class { opacity: .75; overflow: hidden; text-overflow: ellipsis; }
 .cnncost .share { display: grid; grid-template-columns: 3rem 1fr; gap: .5rem; align-items: center; }
-.cnncost .bar { height: .62em; width: var(--part, 0%); background: var(--accent); border-radius: 1px; }
+.cnncost .bar { display: block; height: .62em; width: var(--part, 0%); background: var(--accent); border-radius: 1px; }
 .cnncost summary .bar { opacity: .45; }
 .cnncost .big { background: color-mix(in srgb, var(--big) 13%, transparent); }
 .cnncost .big .name, .cnncost tr.big th { color: var(--big); font-weight: 700; }
