@@ -52,8 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         passed = set(listed.read_text().splitlines())
         chosen = [item for item in items if item.nodeid not in passed or hasattr(item.function, "hypothesis")]
     if chosen is not items:
-        left = {item.nodeid for item in chosen}
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in left])
+        taken = {item.nodeid for item in chosen}
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in taken])
         items[:] = chosen
     return (yield)
 

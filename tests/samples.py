@@ -8,10 +8,8 @@ import pytest
 WHOLE = bool(os.environ.get("CNNCOST_WHOLE_SWEEPS"))
 """True if all rows of all sweeps are to run. The variable may name a file of tests to leave out (`conftest.py`)."""
 
-
-def whole_only(test):
-    """Run a test only with all rows of the sweeps."""
-    return test if WHOLE else pytest.mark.skip(reason="long; it runs with all rows of the sweeps")(test)
+whole_only = pytest.mark.skipif(not WHOLE, reason="long; it runs with all rows of the sweeps")
+"""Runs a test only with all rows of the sweeps."""
 
 
 def sample(rows, size):

@@ -52,13 +52,17 @@ rebuilt: Callable[..., torch.Tensor] = torch._utils._rebuild_tensor_v2
 """Calls the function at `REBUILD_PLACE`, and sets `requires_grad` and hooks."""
 
 SHARING_PLACES = {
-    (torch.Tensor, "__dlpack__"): "handing it to another library",
-    (torch, "to_dlpack"): "handing it to another library",
-    (torch.utils.dlpack, "to_dlpack"): "handing it to another library",
-    (torch.UntypedStorage, "_share_fd_cpu_"): "sharing it with another process",
-    (torch.UntypedStorage, "_share_filename_cpu_"): "sharing it with another process",
-    (torch.UntypedStorage, "__reduce__"): "pickling its storage",
-    (torch.UntypedStorage, "byteswap"): "swapping its bytes",
+    place: what
+    for place, what in {
+        (torch.Tensor, "__dlpack__"): "handing it to another library",
+        (torch, "to_dlpack"): "handing it to another library",
+        (torch.utils.dlpack, "to_dlpack"): "handing it to another library",
+        (torch.UntypedStorage, "_share_fd_cpu_"): "sharing it with another process",
+        (torch.UntypedStorage, "_share_filename_cpu_"): "sharing it with another process",
+        (torch.UntypedStorage, "__reduce__"): "pickling its storage",
+        (torch.UntypedStorage, "byteswap"): "swapping its bytes",
+    }.items()
+    if hasattr(*place)  # `to_dlpack` is deprecated
 }
 """Functions and methods that share a tensor's memory, or change it without the dispatcher, with what a call does."""
 
