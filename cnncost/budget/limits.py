@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import inf
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from cnncost.budget.quantities import Direction, Quantity, Unit, Value, show
+from cnncost.budget.quantities import Direction, Quantity, Unit, Value
 from cnncost.errors import CnncostError
 
 Comparison: TypeAlias = Literal["<=", "<", ">=", ">", "=="]
@@ -88,10 +88,6 @@ class Limit(NamedTuple):
         if self.comparison == "==":  # a deviation in either direction violates it
             left = -abs(left)
         return left / Fraction(bound)
-
-    def show(self, bound: Value, unit: Unit) -> str:
-        """Return the bound with its comparison: `≤ 4.10 G`."""
-        return f"{self.sign} {show(bound, unit)}"
 
     @property
     def sign(self) -> str:
